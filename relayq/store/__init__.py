@@ -1,0 +1,205 @@
+"""The contract of a store: every change of a job is one atomic call, and times are the store's own.
+
+`RedisStore` (Lua scripts, one round trip a call) is the real one; `MemoryStore` does the same in this process, through
+`lifecycle`, and one suite of tests holds both to this page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from relayq.model import (
+    Bell,
+    Change,
+    Chunk,
+    Held,
+    Job,
+    JobSpec,
+    Outcome,
+    Output,
+    Pulse,
+    State,
+    WorkerInfo,
+    WorkerState,
+)
+
+KEEP = 7 * 86400.0  #: seconds a finished job is kept
+OUTPUT_BUDGET = 256 << 20  #: bytes the output of all jobs may take together
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NewJob:
+    """A job about to be submitted. The id makes it idempotent: submitting it again changes nothing."""
+
+    id: str
+    spec: JobSpec
+    lane: str
+    anyway: bool = False  #: take it although no known worker may run it
+    retry_of: str | None = None
+    celery_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """A job this worker holds now, for `term` seconds unless renewed."""
+
+    job: Job
+    term: float
+
+    @property
+    def held(self) -> Held:
+        """The attempt as the store wants it named."""
+        attempt = self.job.attempts[-1]
+        return Held(job=self.job.id, number=attempt.number, nonce=attempt.nonce)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Registered:
+    """The store's answer to a worker that starts."""
+
+    now: float
+    adopted: tuple[str, ...]  #: jobs among those it said it still runs that are its own
+    lanes: tuple[str, ...]
+    lanes_version: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finish:
+    """The store's answer to a finished attempt: what became of the job, and the next one for this slot."""
+
+    heard: bool  #: False: a newer attempt owns the job, this one's end was not recorded
+    state: State | None
+    next: Claim | None
+
+
+class Unserved(Exception):
+    """Nobody is known to serve these lanes, so nothing was submitted: say who does, and submit again."""
+
+    def __init__(self, lanes: Sequence[str]) -> None:
+        super().__init__(", ".join(lanes))
+        self.lanes = tuple(lanes)
+
+
+class Store(Protocol):
+    """What every store does. All raise BrokerUnavailable where a broker can be away."""
+
+    # submitting
+    def submit(self, jobs: Sequence[NewJob], *, inbox: str | None = None) -> list[Job]:
+        """Queue jobs, all or none; `inbox` will hear of their ends. Raises Unserved, StoreFull, IdTaken."""
+        ...
+
+    def cancel(self, id: str) -> Job:
+        """End a waiting job, or have its worker end it. Raises UnknownJob."""
+        ...
+
+    # a worker's calls
+    def register(self, info: WorkerInfo, bell: Bell, running: Sequence[Held] = ()) -> Registered:
+        """Start; `running` are the attempts this machine still runs. Raises NameTaken."""
+        ...
+
+    def serve(self, worker: str, lanes: Iterable[str], *, all: bool) -> int:
+        """Say which lanes a worker may take jobs from; answers the version of the set of lanes."""
+        ...
+
+    def leave(self, worker: str, incarnation: str) -> None:
+        """Say goodbye for now. Raises Replaced."""
+        ...
+
+    def remove_worker(self, worker: str) -> None:
+        """Forget a worker that is away. Raises Refused, NoSuchWorker."""
+        ...
+
+    def claim(self, worker: str, incarnation: str, nonce: str, *, repeat: bool = False) -> Claim | None:
+        """The best job this worker may run now. Raises Replaced."""
+        ...
+
+    def finish(
+        self,
+        worker: str,
+        incarnation: str,
+        held: Held,
+        outcome: Outcome,
+        chunks: Sequence[Chunk] = (),
+        *,
+        next_nonce: str | None = None,
+        repeat: bool = False,
+    ) -> Finish:
+        """End an attempt with its last output and, with `next_nonce`, claim the next job, in one call."""
+        ...
+
+    def give_back(self, worker: str, incarnation: str, held: Held, outcome: Outcome, *, lost: bool) -> Finish:
+        """End an attempt whose end is not the job's doing; `lost` counts towards its `max_losses`."""
+        ...
+
+    def pulse(self, worker: str, incarnation: str, held: Sequence[Held] = (), *, load: float | None = None) -> Pulse:
+        """Heartbeat and renewal of all attempts of a worker. Raises Replaced."""
+        ...
+
+    def append(self, held: Held, chunks: Sequence[Chunk]) -> None:
+        """Add output to a running attempt; what was said before is skipped. Raises StaleAttempt."""
+        ...
+
+    # reading
+    def get(self, ids: Sequence[str]) -> list[Job | None]:
+        """Jobs by id, in the order asked."""
+        ...
+
+    def find(self, prefix: str, limit: int = 3) -> list[str]:
+        """Ids that begin like this."""
+        ...
+
+    def page(
+        self,
+        *,
+        states: Iterable[State] = tuple(State),
+        worker: str | None = None,
+        before: float | None = None,
+        since: float | None = None,
+        limit: int = 50,
+    ) -> list[Job]:
+        """A page of jobs, newest first; `before` is the `place` of the last job of the page before."""
+        ...
+
+    def counts(self) -> Mapping[State, int]:
+        """How many jobs are in each state."""
+        ...
+
+    def output(self, id: str, *, attempt: int | None = None, position: int = 0) -> Output:
+        """Output of an attempt (default: the last) from a position on. Raises UnknownJob."""
+        ...
+
+    def workers(self) -> tuple[float, list[WorkerState]]:
+        """The store's time, and every known worker by name."""
+        ...
+
+    def progress(self, id: str) -> tuple[float | None, str | None]:
+        """How far a running job says it is (0 … 1), and its message."""
+        ...
+
+    # waiting
+    def watch(self, inbox: str, ids: Sequence[str], *, output: bool = False) -> list[Job]:
+        """Have `inbox` hear of these jobs' ends (or of their output); answers those that have ended already."""
+        ...
+
+    def wait(self, inbox: str, cursor: str, timeout: float) -> tuple[str, list[Change]]:
+        """Block until the inbox has something newer than `cursor` ("0" for all), at most `timeout` seconds."""
+        ...
+
+    def events(self, cursor: str, timeout: float, limit: int = 1000) -> tuple[str, list[tuple[str, str, str]]]:
+        """Block for changes of any job: (job id, state, worker). Cursor "$" starts now."""
+        ...
+
+    # 1.x answers
+    def replies_due(self, age: float) -> list[Job]:
+        """Ended jobs whose 1.x answer has not been confirmed for `age` seconds."""
+        ...
+
+    def replied(self, id: str) -> None:
+        """The 1.x answer of this job is written."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...

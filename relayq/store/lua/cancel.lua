@@ -1,0 +1,5 @@
+-- Nobody wants this job any more. ARGV[5] id. Answers {} for no such job | {spec, doc}
+local j = load(ARGV[5])
+if not j then return {} end
+cancel(j)
+return call('HMGET', K .. 'job:' .. j.id, 'spec', 'doc')

@@ -1,0 +1,79 @@
+-- A worker's heartbeat: it is there, it holds these attempts.
+-- ARGV[5] worker, [6] incarnation, [7] load or '', [8] count, then id, number, nonce, progress (JSON or '') of each
+-- Answers {'replaced'} | {'ok', now, lanes version, '1' if work is waiting, terms, superseded, cancelled}
+local worker = ARGV[5]
+local key = K .. 'worker:' .. worker
+local w = call('HMGET', key, 'slots', 'paused', 'contact_since', 'incarnation', 'seen_at', 'queue', 'ring')
+if w[4] ~= ARGV[6] then return {'replaced'} end
+
+-- Contact is unbroken while no two pulses in a row are missed.
+if not w[3] or T - num(w[5], 0) > LEASE_FLOOR * 10 / 15 then w[3] = tostring(T) end
+call('HSET', key, 'seen_at', tostring(T), 'contact_since', w[3], 'load', ARGV[7])
+
+local terms, superseded, cancelled, listed = {}, {}, {}, {}
+for n = 1, tonumber(ARGV[8]) do
+  local i = 9 + (n - 1) * 4
+  local id, number, nonce = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
+  local j = load(id)
+  if j and is_current(j, number, nonce) then
+    listed[id] = true
+    terms[#terms + 1] = id
+    terms[#terms + 1] = tostring(renew(j, current(j)))
+    if j.cancel_requested_at then cancelled[#cancelled + 1] = id end
+    if ARGV[i + 3] ~= '' then call('HSET', K .. 'job:' .. id, 'progress', ARGV[i + 3]) end
+  else
+    superseded[#superseded + 1] = id
+  end
+end
+-- A claim whose answer was lost must not look like a lost machine.
+for _, id in ipairs(call('ZRANGEBYSCORE', K .. 'held:' .. worker, '-inf', T - LEASE_FLOOR * 10 / 15)) do
+  if not listed[id] then
+    local j = load(id)
+    if j then
+      give_back(j, {reason = 'worker_stopped', stdout_bytes = 0, stderr_bytes = 0}, false)
+    else
+      call('ZREM', K .. 'held:' .. worker, id)
+    end
+  end
+end
+pass_time()
+
+-- Records expire by themselves; their places in the indexes are swept here, a few at a time.
+local function sweep(index)
+  for _, id in ipairs(call('ZRANGEBYSCORE', K .. index, '-inf', T - KEEP, 'LIMIT', 0, 50)) do
+    if call('EXISTS', K .. 'job:' .. id) == 0 then
+      call('ZREM', K .. index, id)
+      call('ZREM', K .. 'ids', id)
+    end
+  end
+end
+sweep('state:succeeded')
+sweep('state:failed')
+sweep('state:cancelled')
+sweep('ran:' .. worker)
+for _, entry in ipairs(call('ZRANGEBYSCORE', K .. 'outputs', '-inf', T - KEEP, 'LIMIT', 0, 50)) do
+  call('ZREM', K .. 'outputs', entry)
+  call('INCRBY', K .. 'output_bytes', -tonumber(string.match(entry, '(%d+)$')))
+end
+within_budget()
+
+local memory = call('INFO', 'memory')
+local used, limit = string.match(memory, 'used_memory:(%d+)'), string.match(memory, 'maxmemory:(%d+)')
+if limit and tonumber(limit) > 0 and tonumber(used) > 0.85 * tonumber(limit) then
+  call('SET', K .. 'full', '1')
+else
+  call('DEL', K .. 'full')
+end
+
+-- Rings may be lost: whoever is free and finds work waiting rings its own bell.
+local waiting, free = '', num(w[1], 0) - call('ZCARD', K .. 'held:' .. worker)
+if not w[2] and free > 0 then
+  local lanes, count = call('SMEMBERS', K .. 'serves:' .. worker), 0
+  for _, lane in ipairs(lanes) do count = count + call('ZCARD', K .. 'lane:' .. lane) end
+  if best_offered(worker, lanes, tonumber(w[3])) then count = count + 1 end
+  if count > 0 then
+    waiting = '1'
+    for _ = 1, math.min(count, free) - call('LLEN', w[6]) do call('LPUSH', w[6], w[7]) end
+  end
+end
+return {'ok', tostring(T), num(call('GET', K .. 'lanes:version'), 0), waiting, terms, superseded, cancelled}

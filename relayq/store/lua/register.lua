@@ -1,0 +1,50 @@
+-- A worker starts, or starts again. What it does not say it still runs is given back as lost at once.
+-- ARGV[5] info (JSON), [6] queue, [7] ring, [8] channel, [9] nudge, [10] count, then id, number, nonce of each attempt
+-- Answers {'taken', why} | {'ok', now, lanes version, adopted, lane…}
+local info = cjson.decode(ARGV[5])
+local name = info.name
+local key = K .. 'worker:' .. name
+local there = call('HGET', K .. 'workers', name)
+if there and cjson.decode(there).identity ~= info.identity then
+  if online(call('HGET', key, 'seen_at')) then return {'taken', 'is online'} end
+  if call('ZCARD', K .. 'held:' .. name) > 0 then return {'taken', 'still holds a job'} end
+end
+call('HSET', K .. 'workers', name, ARGV[5])
+call('HSET', key, 'incarnation', info.incarnation, 'slots', info.slots, 'seen_at', tostring(T),
+  'contact_since', tostring(T), 'queue', ARGV[6], 'ring', ARGV[7], 'channel', ARGV[8], 'nudge', ARGV[9])
+call('HDEL', key, 'load')
+call('DEL', ARGV[6])
+
+local mine, adopted = {}, {}
+for n = 1, tonumber(ARGV[10]) do
+  local i = 11 + (n - 1) * 3
+  local id, number, nonce = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
+  local j = load(id)
+  if j and is_current(j, number, nonce) then
+    local a = current(j)
+    if a.worker ~= name then
+      call('ZREM', K .. 'held:' .. a.worker, id)
+      call('ZADD', K .. 'held:' .. name, a.claimed_at, id)
+      call('ZADD', K .. 'ran:' .. name, j.place, id)
+      a.worker = name
+      save(j)
+    end
+    renew(j, a)
+    mine[id] = true
+    adopted[#adopted + 1] = id
+  end
+end
+for _, id in ipairs(call('ZRANGE', K .. 'held:' .. name, 0, -1)) do
+  if not mine[id] then
+    local j = load(id)
+    if j then
+      give_back(j, {reason = 'killed', stdout_bytes = 0, stderr_bytes = 0}, true)
+    else
+      call('ZREM', K .. 'held:' .. name, id)
+    end
+  end
+end
+if call('SADD', K .. 'lanes', 'any') == 1 then call('INCR', K .. 'lanes:version') end
+local answer = {'ok', tostring(T), num(call('GET', K .. 'lanes:version'), 0), adopted}
+for _, lane in ipairs(call('SMEMBERS', K .. 'lanes')) do answer[#answer + 1] = lane end
+return answer

@@ -1,0 +1,50 @@
+-- Take new jobs into their lines; all or none. A job that is there already is answered as it is.
+-- ARGV[5] inbox or '', [6] count, then for each: spec, doc, anyway ('1' or '')
+-- Answers {'unserved', lane…} | {'full'} | {'taken', id} | {'ok', now, doc…}
+if call('EXISTS', K .. 'full') == 1 then return {'full'} end
+local inbox, count = ARGV[5], tonumber(ARGV[6])
+local jobs, unserved, seen = {}, {'unserved'}, {}
+for n = 1, count do
+  local i = 7 + (n - 1) * 3
+  local j = cjson.decode(ARGV[i + 1])
+  local there = call('HMGET', K .. 'job:' .. j.id, 'spec', 'doc')
+  if there[1] and there[1] ~= ARGV[i] then return {'taken', j.id} end
+  jobs[n] = there[1] and {doc = there[2]} or {j = j, spec = ARGV[i]}
+  if not there[1] and j.lane ~= 'any' and not seen[j.lane] then
+    seen[j.lane] = true
+    if ARGV[i + 2] == '' and call('SCARD', K .. 'servers:' .. j.lane) == 0 then unserved[#unserved + 1] = j.lane end
+  end
+end
+if #unserved > 1 then return unserved end
+
+local answer, rings = {'ok', tostring(T)}, {}
+local place = math.max(MICROS, num(call('GET', K .. 'place'), 0) + 1)
+for n = 1, count do
+  local job = jobs[n]
+  local j = job.j
+  -- The same id twice in one call: the second is a repeat of the first.
+  if j and call('EXISTS', K .. 'job:' .. j.id) == 1 then
+    job.doc = call('HGET', K .. 'job:' .. j.id, 'doc')
+  elseif j then
+    j.submitted_at = T
+    j.place = string.format('%d.%06d', math.floor(place / 1000000), place % 1000000)
+    place = place + 1
+    if inbox ~= '' then j.inbox = inbox end
+    if j.queue_timeout then
+      j.queue_until = T + j.queue_timeout
+      call('ZADD', K .. 'patience', j.queue_until, j.id)
+    end
+    move(j, 'queued')
+    call('ZADD', K .. 'ids', 0, j.id)
+    job.doc = cjson.encode(j)
+    call('HSET', K .. 'job:' .. j.id, 'spec', job.spec, 'doc', job.doc)
+    if call('SADD', K .. 'lanes', j.lane) == 1 then call('INCR', K .. 'lanes:version') end
+    line_up(j)
+    announce(j)
+    rings[j.lane] = (rings[j.lane] or 0) + 1
+  end
+  answer[n + 2] = job.doc
+end
+call('SET', K .. 'place', string.format('%d', place - 1))
+for lane, n in pairs(rings) do ring(lane, n) end
+return answer

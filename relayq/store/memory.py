@@ -1,0 +1,559 @@
+"""The store in this process, through `lifecycle`: the twin that says what the Lua scripts of RedisStore must do."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from relayq import lifecycle
+from relayq.errors import (
+    IdTaken,
+    InvalidTransition,
+    NameTaken,
+    NoSuchWorker,
+    Refused,
+    Replaced,
+    StaleAttempt,
+    UnknownJob,
+)
+from relayq.lifecycle import LEASE_FLOOR, CancelRequested, Claimed, Event, Finished, GivenBack, LeaseExpired, Renewed
+from relayq.model import (
+    Attempt,
+    Bell,
+    Change,
+    Chunk,
+    Held,
+    Job,
+    OnLost,
+    Outcome,
+    Output,
+    Pulse,
+    Reason,
+    State,
+    WorkerInfo,
+    WorkerState,
+)
+from relayq.store import KEEP, OUTPUT_BUDGET, Claim, Finish, NewJob, Registered, Unserved
+from relayq.store.kept_output import KeptOutput
+
+
+@dataclass
+class _Worker:
+    info: WorkerInfo
+    bell: Bell
+    seen_at: float
+    contact_since: float
+    lanes: set[str] = field(default_factory=set)
+    rings: int = 0  #: waiting in its queue
+    paused: str | None = None
+    load: float | None = None
+
+
+class MemoryStore:
+    """A store without a broker; safe to share between threads. `clock` replaces the time (tests)."""
+
+    def __init__(
+        self,
+        *,
+        lease_floor: float = LEASE_FLOOR,
+        keep: float = KEEP,
+        output_budget: int = OUTPUT_BUDGET,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.lease_floor = lease_floor
+        self._keep = keep
+        self._budget = output_budget
+        self._clock = clock
+        self._lock = threading.Condition(threading.RLock())
+        self._jobs: dict[str, Job] = {}
+        self._workers: dict[str, _Worker] = {}
+        self._lanes: set[str] = set()
+        self._lanes_version = 0
+        self._leases: dict[str, float] = {}
+        self._place = 0.0
+        self._output: dict[tuple[str, int], KeptOutput] = {}
+        self._progress: dict[str, tuple[float | None, str | None]] = {}
+        self._owners: dict[str, str] = {}
+        self._watchers: dict[tuple[str, bool], set[str]] = defaultdict(set)
+        self._inboxes: dict[str, list[Change]] = defaultdict(list)
+        self._events: list[tuple[str, str, str]] = []
+        self._replies: dict[str, float] = {}
+
+    # ── submitting ──
+
+    def submit(self, jobs: Sequence[NewJob], *, inbox: str | None = None) -> list[Job]:
+        with self._lock:
+            for new in jobs:
+                there = self._jobs.get(new.id)
+                if there is not None and there.spec != new.spec:
+                    raise IdTaken(f"another job already has the id {new.id}; choose another, or none")
+            fresh = [new for new in jobs if new.id not in self._jobs]
+            unserved = {n.lane for n in fresh if n.lane != "any" and not n.anyway and not self._servers(n.lane)}
+            if unserved:
+                raise Unserved(sorted(unserved))
+            now = self._now()
+            for new in fresh:
+                if new.id not in self._jobs:
+                    self._add(new, inbox, now)
+            for lane in {new.lane for new in fresh}:
+                self._ring(lane, sum(1 for new in fresh if new.lane == lane))
+            return [self._jobs[new.id] for new in jobs]
+
+    def _add(self, new: NewJob, inbox: str | None, now: float) -> None:
+        self._place = max(self._clock(), round(self._place + 1e-6, 6))
+        self._see_lanes([new.lane])
+        if inbox:
+            self._owners[new.id] = inbox
+        self._save(
+            lifecycle.submitted(
+                new.id,
+                new.spec,
+                new.lane,
+                now=now,
+                place=self._place,
+                retry_of=new.retry_of,
+                celery_id=new.celery_id,
+            )
+        )
+
+    def cancel(self, id: str) -> Job:
+        with self._lock:
+            job = self._known(id)
+            after = lifecycle.apply(CancelRequested(), job, self._now())
+            if after != job:
+                self._save(after)
+            return self._jobs[id]
+
+    # ── a worker's calls ──
+
+    def register(self, info: WorkerInfo, bell: Bell, running: Sequence[Held] = ()) -> Registered:
+        with self._lock:
+            now = self._now()
+            there = self._workers.get(info.name)
+            if there is not None and there.info.identity != info.identity:
+                if self._online(there, now):
+                    raise NameTaken(f"another machine is registered as {info.name} and is online")
+                if self._holding(info.name):
+                    raise NameTaken(f"another machine is registered as {info.name} and still holds a job")
+            lanes = there.lanes if there else set()
+            paused = there.paused if there else None
+            self._workers[info.name] = _Worker(info, bell, now, now, lanes, paused=paused)
+            adopted = []
+            for held in running:
+                job = self._jobs.get(held.job)
+                if job is not None and _is_current(job, held):
+                    attempt = replace(job.attempts[-1], worker=info.name)
+                    self._jobs[job.id] = replace(job, attempts=(*job.attempts[:-1], attempt))
+                    self._renew(held, now)
+                    adopted.append(job.id)
+            for job in self._holding(info.name):
+                if job.id not in adopted:
+                    self._give_back_quietly(job, Reason.KILLED, now, lost=True)
+            self._see_lanes(["any"])
+            return Registered(
+                now=now,
+                adopted=tuple(adopted),
+                lanes=tuple(sorted(self._lanes)),
+                lanes_version=self._lanes_version,
+            )
+
+    def serve(self, worker: str, lanes: Iterable[str], *, all: bool) -> int:
+        with self._lock:
+            lanes = list(lanes)
+            if worker in self._workers:
+                self._see_lanes(lanes)
+                self._workers[worker].lanes = set(lanes) | (set() if all else self._workers[worker].lanes)
+            return self._lanes_version
+
+    def leave(self, worker: str, incarnation: str) -> None:
+        with self._lock:
+            self._checked(worker, incarnation).seen_at = self._now() - self.lease_floor
+
+    def remove_worker(self, worker: str) -> None:
+        with self._lock:
+            there = self._workers.get(worker)
+            if there is None:
+                raise NoSuchWorker(f'no worker is called "{worker}". See: relayq workers')
+            if self._online(there, self._now()) or self._holding(worker):
+                raise Refused(f"{worker} is online or still holds a job: stop it first, then remove it")
+            del self._workers[worker]
+
+    def claim(self, worker: str, incarnation: str, nonce: str, *, repeat: bool = False) -> Claim | None:
+        with self._lock:
+            return self._claim(self._checked(worker, incarnation), nonce, repeat)
+
+    def finish(
+        self,
+        worker: str,
+        incarnation: str,
+        held: Held,
+        outcome: Outcome,
+        chunks: Sequence[Chunk] = (),
+        *,
+        next_nonce: str | None = None,
+        repeat: bool = False,
+    ) -> Finish:
+        with self._lock:
+            event = Finished(held.number, held.nonce, outcome)
+            return self._end_attempt(worker, incarnation, held, event, chunks, next_nonce, repeat)
+
+    def give_back(self, worker: str, incarnation: str, held: Held, outcome: Outcome, *, lost: bool) -> Finish:
+        with self._lock:
+            event = GivenBack(held.number, held.nonce, outcome, lost)
+            return self._end_attempt(worker, incarnation, held, event, (), None, False)
+
+    def _end_attempt(
+        self,
+        worker: str,
+        incarnation: str,
+        held: Held,
+        event: Event,
+        chunks: Sequence[Chunk],
+        next_nonce: str | None,
+        repeat: bool,
+    ) -> Finish:
+        heard = True
+        job = self._jobs.get(held.job)
+        try:
+            if job is None:
+                raise StaleAttempt("no such job")
+            if chunks and _is_current(job, held):
+                self._append(job, held.number, chunks)
+            after = lifecycle.apply(event, job, self._now())
+            if after != job:
+                self._leases.pop(job.id, None)
+                self._save(after)
+        except StaleAttempt:
+            heard = False
+        following = None
+        there = self._workers.get(worker)
+        if next_nonce is not None and there is not None and there.info.incarnation == incarnation:
+            following = self._claim(there, next_nonce, repeat)
+        return Finish(heard=heard, state=self._jobs[held.job].state if job else None, next=following)
+
+    def pulse(self, worker: str, incarnation: str, held: Sequence[Held] = (), *, load: float | None = None) -> Pulse:
+        with self._lock:
+            now = self._now()
+            there = self._checked(worker, incarnation)
+            if now - there.seen_at > lifecycle.reconcile_after(self.lease_floor):
+                there.contact_since = now
+            there.seen_at = now
+            there.load = load
+            terms, superseded, cancelled = {}, [], []
+            for h in held:
+                job = self._jobs.get(h.job)
+                if job is None or not _is_current(job, h):
+                    superseded.append(h.job)
+                    continue
+                terms[h.job] = self._renew(h, now)
+                if job.cancel_requested_at is not None:
+                    cancelled.append(h.job)
+                if h.progress is not None or h.note is not None:
+                    self._progress[h.job] = (h.progress, h.note)
+            for job in self._holding(worker):
+                old = job.attempts[-1].claimed_at <= now - lifecycle.reconcile_after(self.lease_floor)
+                if job.id not in terms and old:
+                    self._give_back_quietly(job, Reason.WORKER_STOPPED, now, lost=False)
+            self._pass_time(now)
+            self._sweep(now)
+            return Pulse(
+                now=now,
+                term=terms,
+                superseded=tuple(superseded),
+                cancelled=tuple(cancelled),
+                lanes_version=self._lanes_version,
+                work_waiting=self._ring_for_what_waits(there, now),
+            )
+
+    def append(self, held: Held, chunks: Sequence[Chunk]) -> None:
+        with self._lock:
+            job = self._jobs.get(held.job)
+            if job is None or not _is_current(job, held):
+                raise StaleAttempt(f"attempt {held.number} of job {held.job} no longer counts")
+            self._append(job, held.number, chunks)
+            self._tell(self._watchers.get((job.id, True), ()), Change(job=job.id, what="output"))
+
+    # ── reading ──
+
+    def get(self, ids: Sequence[str]) -> list[Job | None]:
+        with self._lock:
+            return [self._jobs.get(id) for id in ids]
+
+    def progress(self, id: str) -> tuple[float | None, str | None]:
+        with self._lock:
+            return self._progress.get(id, (None, None))
+
+    def find(self, prefix: str, limit: int = 3) -> list[str]:
+        with self._lock:
+            return sorted(id for id in self._jobs if id.startswith(prefix))[:limit]
+
+    def page(
+        self,
+        *,
+        states: Iterable[State] = tuple(State),
+        worker: str | None = None,
+        before: float | None = None,
+        since: float | None = None,
+        limit: int = 50,
+    ) -> list[Job]:
+        wanted = set(states)
+        with self._lock:
+            jobs = [
+                job
+                for job in self._jobs.values()
+                if job.state in wanted
+                and (worker is None or any(a.worker == worker for a in job.attempts))
+                and (before is None or job.place < before)
+                and (since is None or job.place >= since)
+            ]
+        return sorted(jobs, key=lambda job: -job.place)[:limit]
+
+    def counts(self) -> Mapping[State, int]:
+        with self._lock:
+            return {state: sum(1 for job in self._jobs.values() if job.state is state) for state in State}
+
+    def output(self, id: str, *, attempt: int | None = None, position: int = 0) -> Output:
+        with self._lock:
+            job = self._known(id)
+            last = job.attempt.number if job.attempt else 0
+            number = attempt or last
+            kept = self._output.get((id, number), KeptOutput(0))
+            ended = job.state.ended or last > number
+            return Output(attempt=number, chunks=kept.read(position), next=kept.position, ended=ended)
+
+    def workers(self) -> tuple[float, list[WorkerState]]:
+        with self._lock:
+            now = self._now()
+            return now, [
+                WorkerState(
+                    info=w.info,
+                    online=self._online(w, now),
+                    seen_at=w.seen_at,
+                    running=len(self._holding(name)),
+                    paused=w.paused,
+                    load=w.load,
+                )
+                for name, w in sorted(self._workers.items())
+            ]
+
+    # ── waiting ──
+
+    def watch(self, inbox: str, ids: Sequence[str], *, output: bool = False) -> list[Job]:
+        with self._lock:
+            jobs = [self._jobs[id] for id in ids if id in self._jobs]
+            for job in jobs:
+                if not job.state.ended:
+                    self._watchers[job.id, output].add(inbox)
+            return [job for job in jobs if job.state.ended]
+
+    def wait(self, inbox: str, cursor: str, timeout: float) -> tuple[str, list[Change]]:
+        with self._lock:
+            self._lock.wait_for(lambda: len(self._inboxes[inbox]) > int(cursor), timeout)
+            changes = self._inboxes[inbox][int(cursor) :]
+            return str(int(cursor) + len(changes)), changes
+
+    def events(self, cursor: str, timeout: float, limit: int = 1000) -> tuple[str, list[tuple[str, str, str]]]:
+        with self._lock:
+            start = len(self._events) if cursor == "$" else int(cursor)
+            self._lock.wait_for(lambda: len(self._events) > start, timeout)
+            happened = self._events[start : start + limit]
+            return str(start + len(happened)), happened
+
+    # ── 1.x answers ──
+
+    def replies_due(self, age: float) -> list[Job]:
+        with self._lock:
+            now = self._now()
+            return [self._jobs[id] for id, ended_at in self._replies.items() if ended_at <= now - age]
+
+    def replied(self, id: str) -> None:
+        with self._lock:
+            self._replies.pop(id, None)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def rings(self, worker: str) -> int:
+        """How many rings wait in a worker's queue (tests)."""
+        with self._lock:
+            return self._workers[worker].rings
+
+    # ── underneath ──
+
+    def _now(self) -> float:
+        return int(self._clock() * 1000) / 1000
+
+    def _known(self, id: str) -> Job:
+        if id not in self._jobs:
+            raise UnknownJob(f"no job has the id {id}. See: relayq list")
+        return self._jobs[id]
+
+    def _checked(self, worker: str, incarnation: str) -> _Worker:
+        there = self._workers.get(worker)
+        if there is None or there.info.incarnation != incarnation:
+            raise Replaced(f"another process has started as {worker} on this machine; this one stops")
+        return there
+
+    def _online(self, worker: _Worker, now: float) -> bool:
+        return now - worker.seen_at <= lifecycle.contact_patience(self.lease_floor)
+
+    def _servers(self, lane: str) -> list[_Worker]:
+        return [w for w in self._workers.values() if lane in w.lanes]
+
+    def _holding(self, worker: str) -> list[Job]:
+        return [j for j in self._jobs.values() if j.state is State.RUNNING and j.worker == worker]
+
+    def _see_lanes(self, lanes: Iterable[str]) -> None:
+        for lane in lanes:
+            if lane not in self._lanes:
+                self._lanes.add(lane)
+                self._lanes_version += 1
+
+    def _save(self, job: Job) -> None:
+        """Keep a changed job, and tell whoever wants to know."""
+        self._jobs[job.id] = job
+        if job.state is not State.RUNNING:
+            self._leases.pop(job.id, None)
+        self._events.append((job.id, job.state, job.worker or ""))
+        if job.state is State.QUEUED and job.attempts and job.not_before is None:
+            self._ring(job.lane, 1)
+        if job.state.ended:
+            if job.celery_id:
+                self._replies[job.id] = job.ended_at or 0.0
+            last = self._output.get((job.id, job.attempt.number)) if job.attempt else None
+            owner = {self._owners[job.id]} if job.id in self._owners else set()
+            change = Change(job=job.id, what=job.state, record=job, chunks=last.read(0) if last else ())
+            self._tell(self._watchers.pop((job.id, False), set()) | owner, change)
+            self._watchers.pop((job.id, True), None)
+        self._lock.notify_all()
+
+    def _tell(self, inboxes: Iterable[str], change: Change) -> None:
+        for inbox in inboxes:
+            self._inboxes[inbox].append(change)
+        self._lock.notify_all()
+
+    def _give_back_quietly(self, job: Job, reason: Reason, now: float, *, lost: bool) -> None:
+        attempt = job.attempts[-1]
+        event = GivenBack(attempt.number, attempt.nonce, Outcome(reason=reason), lost)
+        self._save(lifecycle.apply(event, job, now))
+
+    def _renew(self, held: Held, now: float) -> float:
+        job = self._jobs[held.job]
+        self._jobs[held.job] = lifecycle.apply(Renewed(held.number, held.nonce), job, now)
+        term = lifecycle.lease_term(now - job.attempts[-1].claimed_at, self.lease_floor)
+        self._leases[held.job] = now + term
+        return term
+
+    def _append(self, job: Job, number: int, chunks: Sequence[Chunk]) -> None:
+        kept = self._output.setdefault((job.id, number), KeptOutput(job.spec.max_output_bytes))
+        for chunk in chunks:
+            kept.add(chunk)
+        while sum(kept.bytes for kept in self._output.values()) > self._budget:
+            ended = sorted((j.ended_at, j.id) for j in self._jobs.values() if j.state.ended and self._output_of(j.id))
+            if not ended:
+                return
+            oldest = ended[0][1]
+            for key in self._output_of(oldest):
+                del self._output[key]
+            self._jobs[oldest] = replace(self._jobs[oldest], output_dropped=True)
+
+    def _output_of(self, id: str) -> list[tuple[str, int]]:
+        return [key for key, kept in self._output.items() if key[0] == id and kept.bytes]
+
+    def _pass_time(self, now: float) -> None:
+        for job in list(self._jobs.values()):
+            if job.state is State.QUEUED and job.not_before is not None and job.not_before <= now:
+                self._jobs[job.id] = replace(job, not_before=None)
+                self._ring(job.lane, 1)
+        for id, until in list(self._leases.items()):
+            job = self._jobs[id]
+            if until <= now:
+                del self._leases[id]
+                if job.spec.on_lost is not OnLost.WAIT:
+                    self._save(lifecycle.apply(LeaseExpired(), job, now))
+                    self._ring(job.lane, 1)
+        for job in list(self._jobs.values()):
+            patience = job.spec.queue_timeout
+            waiting = job.state is State.QUEUED and not job.attempts
+            if waiting and patience is not None and job.submitted_at + patience <= now:
+                self._save(lifecycle.apply(lifecycle.QueueTimedOut(), job, now))
+
+    def _sweep(self, now: float) -> None:
+        for job in list(self._jobs.values()):
+            if job.ended_at is not None and job.ended_at <= now - self._keep:
+                del self._jobs[job.id]
+                for key in [key for key in self._output if key[0] == job.id]:
+                    del self._output[key]
+
+    def _claim(self, worker: _Worker, nonce: str, repeat: bool) -> Claim | None:
+        name = worker.info.name
+        if repeat:
+            for job in self._holding(name):
+                if job.attempts[-1].nonce == nonce:
+                    term = lifecycle.lease_term(self._now() - job.attempts[-1].claimed_at, self.lease_floor)
+                    return Claim(job=job, term=term)
+        now = self._now()
+        self._pass_time(now)
+        while worker.paused is None and len(self._holding(name)) < worker.info.slots:
+            candidates = [job for job in self._jobs.values() if self._claimable(job, worker, now)]
+            if not candidates:
+                return None
+            # Of a waiting and an offered job with the same place in line, the waiting one goes first.
+            best = min(candidates, key=lambda job: (job.order, job.state is State.RUNNING))
+            after = lifecycle.apply(Claimed(name, nonce), best, now)
+            self._save(after)
+            if after.state is State.RUNNING:
+                number = after.attempts[-1].number
+                self._output.pop((after.id, number - 2), None)
+                self._leases[after.id] = now + self.lease_floor
+                return Claim(job=after, term=self.lease_floor)
+        return None
+
+    def _claimable(self, job: Job, worker: _Worker, now: float) -> bool:
+        if job.lane not in worker.lanes:
+            return False
+        if job.state is State.QUEUED:
+            return job.not_before is None
+        attempt = job.attempt
+        return job.state is State.RUNNING and attempt is not None and self._offered_to(attempt, worker, now)
+
+    def _offered_to(self, attempt: Attempt, worker: _Worker, now: float) -> bool:
+        """Only after unbroken contact for as long as that attempt's term."""
+        if attempt.offered_at is None or attempt.worker == worker.info.name:
+            return False
+        patience = lifecycle.lease_term(now - attempt.claimed_at, self.lease_floor)
+        return now - worker.contact_since >= patience
+
+    def _ring(self, lane: str, count: int) -> None:
+        now = self._now()
+        for _ in range(count):
+            free = [
+                (-self._free(w), w.info.name, w)
+                for w in self._servers(lane)
+                if self._online(w, now) and w.paused is None and self._free(w) > 0
+            ]
+            if not free:
+                return
+            min(free)[2].rings += 1
+
+    def _free(self, worker: _Worker) -> int:
+        return worker.info.slots - len(self._holding(worker.info.name)) - worker.rings
+
+    def _ring_for_what_waits(self, worker: _Worker, now: float) -> bool:
+        waiting = sum(1 for job in self._jobs.values() if self._claimable(job, worker, now))
+        free = worker.info.slots - len(self._holding(worker.info.name))
+        if worker.paused is not None or free <= 0 or not waiting:
+            return False
+        worker.rings += max(0, min(waiting, free) - worker.rings)
+        return True
+
+
+def _is_current(job: Job, held: Held) -> bool:
+    try:
+        lifecycle.apply(Renewed(held.number, held.nonce), job, 0.0)
+    except (StaleAttempt, InvalidTransition):
+        return False
+    return True

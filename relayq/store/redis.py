@@ -1,0 +1,396 @@
+"""The store in Redis: every call is one Lua script, so that it is atomic and costs one round trip.
+
+The key layout stands at the head of `lua/lib.lua`. This module carries arguments in and records out, and turns
+redis-py's exceptions into relayq's.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from relayq.errors import (
+    BrokerRefused,
+    IdTaken,
+    NameTaken,
+    NoSuchWorker,
+    Refused,
+    Replaced,
+    StaleAttempt,
+    StoreFull,
+    UnknownJob,
+)
+from relayq.lifecycle import LEASE_FLOOR, contact_patience
+from relayq.model import (
+    Bell,
+    Change,
+    Chunk,
+    Held,
+    Job,
+    Outcome,
+    Output,
+    Pulse,
+    State,
+    WorkerInfo,
+    WorkerState,
+)
+from relayq.store import KEEP, OUTPUT_BUDGET, Claim, Finish, NewJob, Registered, Unserved, codec
+from relayq.store.trouble import translated
+
+MIN_VERSION = (6, 2)
+
+
+class RedisStore:
+    """A store at `url`. Safe to share between threads; connections are made as they are needed.
+
+    `timeout` bounds every call (seconds); nothing is tried again here, because only the caller knows whether it should
+    be. `clock` replaces the server's time (tests).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        lease_floor: float = LEASE_FLOOR,
+        keep: float = KEEP,
+        output_budget: int = OUTPUT_BUDGET,
+        timeout: float = 5.0,
+        connect_timeout: float = 2.0,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.url = url
+        self.lease_floor = lease_floor
+        self._clock = clock
+        self._timeout = timeout
+        self._common = (repr(float(lease_floor)), repr(float(keep)), str(output_budget))
+        with translated(url):
+            # Any: redis-py types its clients for both sync and async use, and its connections not at all.
+            self._redis: Any = redis.Redis.from_url(
+                url,
+                socket_timeout=timeout,
+                socket_connect_timeout=connect_timeout,
+                socket_keepalive=True,
+                retry=Retry(NoBackoff(), 0),
+                protocol=2,
+            )
+        self._run = functools.cache(self._script)
+
+    # ── submitting ──
+
+    def submit(self, jobs: Sequence[NewJob], *, inbox: str | None = None) -> list[Job]:
+        args: list[Any] = [inbox or "", len(jobs)]
+        for job in jobs:
+            doc = codec.new_doc(job.id, job.spec, job.lane, job.retry_of, job.celery_id)
+            args += [codec.dumps(codec.spec_to_json(job.spec)), doc, "1" if job.anyway else ""]
+        answer = self._call("submit", *args)
+        match answer[0]:
+            case b"unserved":
+                raise Unserved([lane.decode() for lane in answer[1:]])
+            case b"full":
+                raise StoreFull(
+                    "the broker is close to its memory limit and takes no new jobs; running ones are safe. "
+                    "Raise maxmemory, or shorten `keep` or `output_budget_bytes`"
+                )
+            case b"taken":
+                raise IdTaken(f"another job already has the id {answer[1].decode()}; choose another, or none")
+        return [codec.job_from_texts("", doc, job.spec) for job, doc in zip(jobs, answer[2:], strict=True)]
+
+    def cancel(self, id: str) -> Job:
+        answer = self._call("cancel", id)
+        if not answer:
+            raise UnknownJob(_unknown(id))
+        return codec.job_from_texts(answer[0], answer[1])
+
+    # ── a worker's calls ──
+
+    def register(self, info: WorkerInfo, bell: Bell, running: Sequence[Held] = ()) -> Registered:
+        args: list[Any] = [
+            codec.worker_to_text(info),
+            bell.queue,
+            bell.ring,
+            bell.channel,
+            bell.nudge,
+            len(running),
+        ]
+        for held in running:
+            args += [held.job, held.number, held.nonce]
+        answer = self._call("register", *args)
+        if answer[0] == b"taken":
+            raise NameTaken(
+                f"another machine is registered as {info.name} and {answer[1].decode()}. "
+                f"Give this one another name (--name), or remove that one: relayq worker remove {info.name}"
+            )
+        return Registered(
+            now=float(answer[1]),
+            lanes_version=int(answer[2]),
+            adopted=tuple(id.decode() for id in answer[3]),
+            lanes=tuple(lane.decode() for lane in answer[4:]),
+        )
+
+    def serve(self, worker: str, lanes: Iterable[str], *, all: bool) -> int:
+        return int(self._call("serve", worker, "1" if all else "", *lanes))
+
+    def leave(self, worker: str, incarnation: str) -> None:
+        if self._call("leave", worker, incarnation, "") != b"ok":
+            raise _replaced(worker)
+
+    def remove_worker(self, worker: str) -> None:
+        match self._call("leave", worker, "", "1"):
+            case b"unknown":
+                raise NoSuchWorker(f'no worker is called "{worker}". See: relayq workers')
+            case b"busy":
+                raise Refused(f"{worker} is online or still holds a job: stop it first, then remove it")
+
+    def claim(self, worker: str, incarnation: str, nonce: str, *, repeat: bool = False) -> Claim | None:
+        answer = self._call("claim", worker, incarnation, nonce, "1" if repeat else "")
+        if answer[0] == b"replaced":
+            raise _replaced(worker)
+        return _claim(answer[1:])
+
+    def finish(
+        self,
+        worker: str,
+        incarnation: str,
+        held: Held,
+        outcome: Outcome,
+        chunks: Sequence[Chunk] = (),
+        *,
+        next_nonce: str | None = None,
+        repeat: bool = False,
+    ) -> Finish:
+        return self._finish(worker, incarnation, held, outcome, chunks, next_nonce or "", repeat, "")
+
+    def give_back(self, worker: str, incarnation: str, held: Held, outcome: Outcome, *, lost: bool) -> Finish:
+        return self._finish(worker, incarnation, held, outcome, (), "", False, "2" if lost else "1")
+
+    def _finish(
+        self,
+        worker: str,
+        incarnation: str,
+        held: Held,
+        outcome: Outcome,
+        chunks: Sequence[Chunk],
+        next_nonce: str,
+        repeat: bool,
+        back: str,
+    ) -> Finish:
+        answer = self._call(
+            "finish",
+            worker,
+            incarnation,
+            held.job,
+            held.number,
+            held.nonce,
+            codec.dumps(codec.outcome_to_json(outcome)),
+            next_nonce,
+            "1" if repeat else "",
+            back,
+            len(chunks),
+            *_flat(chunks),
+        )
+        state = answer[1].decode()
+        following = _claim(answer[3:]) if answer[2] == b"job" else None
+        return Finish(heard=answer[0] == b"ok", state=State(state) if state else None, next=following)
+
+    def pulse(self, worker: str, incarnation: str, held: Sequence[Held] = (), *, load: float | None = None) -> Pulse:
+        args: list[Any] = [worker, incarnation, "" if load is None else f"{load:.2f}", len(held)]
+        for h in held:
+            said = {k: v for k, v in (("progress", h.progress), ("message", h.note)) if v is not None}
+            args += [h.job, h.number, h.nonce, codec.dumps(said) if said else ""]
+        answer = self._call("pulse", *args)
+        if answer[0] == b"replaced":
+            raise _replaced(worker)
+        terms = answer[4]
+        return Pulse(
+            now=float(answer[1]),
+            lanes_version=int(answer[2]),
+            work_waiting=answer[3] == b"1",
+            term={id.decode(): float(term) for id, term in zip(terms[::2], terms[1::2], strict=True)},
+            superseded=tuple(id.decode() for id in answer[5]),
+            cancelled=tuple(id.decode() for id in answer[6]),
+        )
+
+    def append(self, held: Held, chunks: Sequence[Chunk]) -> None:
+        if self._call("append", held.job, held.number, held.nonce, len(chunks), *_flat(chunks)) == b"stale":
+            raise StaleAttempt(f"attempt {held.number} of job {held.job} no longer counts")
+
+    # ── reading ──
+
+    def get(self, ids: Sequence[str]) -> list[Job | None]:
+        answer = self._call("get", *ids)
+        return [
+            codec.job_from_texts(spec, doc) if doc else None
+            for spec, doc in zip(answer[::3], answer[1::3], strict=True)
+        ]
+
+    def progress(self, id: str) -> tuple[float | None, str | None]:
+        answer = self._call("get", id)
+        said = json.loads(answer[2]) if answer[2] else {}
+        return said.get("progress"), said.get("message")
+
+    def find(self, prefix: str, limit: int = 3) -> list[str]:
+        return [id.decode() for id in self._call("find", prefix, limit)]
+
+    def page(
+        self,
+        *,
+        states: Iterable[State] = tuple(State),
+        worker: str | None = None,
+        before: float | None = None,
+        since: float | None = None,
+        limit: int = 50,
+    ) -> list[Job]:
+        below = "" if before is None else f"{before:.6f}"
+        after = "" if since is None else f"{since:.6f}"
+        answer = self._call("page", worker or "", below, after, limit, *states)
+        return [codec.job_from_texts(spec, doc) for spec, doc in zip(answer[::3], answer[1::3], strict=True)]
+
+    def counts(self) -> Mapping[State, int]:
+        answer = self._call("counts")
+        return {State(state.decode()): int(n) for state, n in zip(answer[::2], answer[1::2], strict=True)}
+
+    def output(self, id: str, *, attempt: int | None = None, position: int = 0) -> Output:
+        answer = self._call("output", id, "" if attempt is None else attempt, position)
+        if not answer:
+            raise UnknownJob(_unknown(id))
+        chunks = tuple(codec.chunk_from_bytes(element) for element in answer[3:])
+        return Output(attempt=int(answer[0]), ended=answer[1] == b"1", next=int(answer[2]), chunks=chunks)
+
+    def workers(self) -> tuple[float, list[WorkerState]]:
+        answer = self._call("workers")
+        now = float(answer[0])
+        patience = contact_patience(self.lease_floor)
+        states = [
+            WorkerState(
+                info=codec.worker_from_text(info),
+                online=bool(seen_at) and now - float(seen_at) <= patience,
+                seen_at=float(seen_at or 0),
+                running=int(running),
+                paused=paused.decode() or None,
+                load=float(load) if load else None,
+            )
+            for info, seen_at, running, paused, load in _rows(answer[1:], 5)
+        ]
+        return now, sorted(states, key=lambda state: state.info.name)
+
+    # ── waiting ──
+
+    def watch(self, inbox: str, ids: Sequence[str], *, output: bool = False) -> list[Job]:
+        answer = self._call("watch", inbox, "out" if output else "end", *ids)
+        return [codec.job_from_texts(spec, doc) for spec, doc in _rows(answer, 2)]
+
+    def wait(self, inbox: str, cursor: str, timeout: float) -> tuple[str, list[Change]]:
+        changes = []
+        for entry, row in self._read_stream(f"relayq:inbox:{inbox}", cursor, timeout, 1000):
+            cursor = entry
+            changes.append(_change(row))
+        return cursor, changes
+
+    def events(self, cursor: str, timeout: float, limit: int = 1000) -> tuple[str, list[tuple[str, str, str]]]:
+        happened = []
+        for entry, row in self._read_stream("relayq:events", cursor, timeout, limit):
+            cursor = entry
+            happened.append((row[1].decode(), row[3].decode(), row[5].decode()))
+        return cursor, happened
+
+    def _read_stream(self, key: str, cursor: str, timeout: float, limit: int) -> Iterator[tuple[str, list[bytes]]]:
+        """Entries as flat lists: an entry may name a field several times, which a dict would lose."""
+        # A blocked read must end before the socket's own timeout does.
+        block = max(1, int(min(timeout, self._timeout * 0.8) * 1000))
+        with translated(self.url):
+            connection = self._redis.connection_pool.get_connection()
+            try:
+                connection.send_command("XREAD", "COUNT", limit, "BLOCK", block, "STREAMS", key, cursor)
+                answer = connection.read_response()
+            except BaseException:
+                connection.disconnect()
+                raise
+            finally:
+                self._redis.connection_pool.release(connection)
+        for _, entries in answer or ():
+            for entry, row in entries:
+                yield entry.decode(), row
+
+    # ── 1.x answers ──
+
+    def replies_due(self, age: float) -> list[Job]:
+        return [codec.job_from_texts(spec, doc) for spec, doc in _rows(self._call("replies", "due", age), 2)]
+
+    def replied(self, id: str) -> None:
+        self._call("replies", "done", id)
+
+    # ── underneath ──
+
+    def ping(self) -> None:
+        """Raise BrokerUnavailable or BrokerRefused if the broker cannot be used."""
+        self._call("counts")
+
+    def close(self) -> None:
+        self._redis.close()
+
+    def _call(self, name: str, *args: Any) -> Any:
+        text, digest = self._run(name)
+        now = "" if self._clock is None else repr(self._clock())
+        with translated(self.url):
+            try:
+                return self._redis.execute_command("EVALSHA", digest, 0, now, *self._common, *args)
+            except redis.exceptions.NoScriptError:
+                # The first call after a broker's start: the moment to look whether it will do.
+                self._check_version()
+                return self._redis.execute_command("EVAL", text, 0, now, *self._common, *args)
+
+    @staticmethod
+    def _script(name: str) -> tuple[str, str]:
+        folder = files("relayq.store") / "lua"
+        text = (folder / "lib.lua").read_text("utf-8") + (folder / f"{name}.lua").read_text("utf-8")
+        return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def _check_version(self) -> None:
+        info = self._redis.info("server")
+        version = str(info.get("valkey_version") or info.get("redis_version"))
+        if tuple(int(part) for part in version.split(".")[:2]) < MIN_VERSION:
+            raise BrokerRefused(
+                f"the broker runs Redis {version}; relayq needs 6.2 or newer. "
+                "Update it, or use the one relayq brings: relayq up"
+            )
+
+
+def _unknown(id: str) -> str:
+    return f"no job has the id {id}: finished jobs are kept for a week. See: relayq list"
+
+
+def _replaced(worker: str) -> Replaced:
+    return Replaced(f"another process has started as {worker} on this machine; this one stops")
+
+
+def _claim(texts: Sequence[Any]) -> Claim | None:
+    if not texts:
+        return None
+    return Claim(job=codec.job_from_texts(texts[0], texts[1]), term=float(texts[2]))
+
+
+def _flat(chunks: Sequence[Chunk]) -> Iterator[Any]:
+    for chunk in chunks:
+        yield chunk.stream
+        yield chunk.offset
+        yield chunk.data
+
+
+def _rows(flat: Sequence[Any], width: int) -> Iterator[tuple[Any, ...]]:
+    return zip(*[iter(flat)] * width, strict=True)
+
+
+def _change(row: Sequence[bytes]) -> Change:
+    job, what = row[1].decode(), row[3].decode()
+    if len(row) == 4:
+        return Change(job=job, what=what)
+    record = codec.job_from_texts(row[5], row[7])
+    return Change(job=job, what=what, record=record, chunks=tuple(map(codec.chunk_from_bytes, row[9::2])))

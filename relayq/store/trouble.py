@@ -1,0 +1,60 @@
+"""redis-py's exceptions as relayq's: one sentence each that says what to do."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import redis
+
+from relayq.errors import BrokerRefused, BrokerUnavailable, StoreFull
+
+SCHEMA = "1"  #: major version of the key layout, as in lua/lib.lua
+
+
+@contextlib.contextmanager
+def translated(url: str) -> Iterator[None]:
+    """Raise relayq's errors for redis-py's, and for a URL that is none."""
+    where = _place(url)
+    try:
+        yield
+    except redis.exceptions.AuthenticationError as error:
+        raise BrokerRefused(
+            f"the broker at {where} refuses the password. Check RELAYQ_BROKER_URL or the broker section of config.yml"
+        ) from error
+    except (redis.exceptions.TimeoutError, redis.exceptions.ConnectionError) as error:
+        raise BrokerUnavailable(
+            f"the broker at {where} does not answer ({error}). Is it running? See: relayq up"
+        ) from error
+    except redis.exceptions.NoPermissionError as error:
+        raise BrokerRefused(f"the broker at {where} does not allow this to our user: {error}") from error
+    except redis.exceptions.ResponseError as error:
+        raise _response_error(str(error), where) from error
+    except ValueError as error:
+        raise BrokerRefused(
+            f"{where} is no address of a broker ({error}); it looks like redis://:PASSWORD@HOST:6379/0"
+        ) from error
+
+
+def _response_error(text: str, where: str) -> Exception:
+    if "SCHEMA " in text:
+        found = text.split("SCHEMA ", 1)[1].split(maxsplit=1)[0]
+        return BrokerRefused(
+            f"the store at {where} has schema {found}, this relayq speaks {SCHEMA}: "
+            "install the same major version of relayq on all machines"
+        )
+    if text.startswith(("NOAUTH", "WRONGPASS")) or "invalid password" in text:
+        return BrokerRefused(
+            f"the broker at {where} refuses the password. Check RELAYQ_BROKER_URL or the broker section of config.yml"
+        )
+    if text.startswith("OOM"):
+        return StoreFull("the broker has reached its memory limit. Raise maxmemory, or shorten `keep`")
+    if text.startswith(("LOADING", "MASTERDOWN", "BUSY")):
+        return BrokerUnavailable(f"the broker at {where} is not ready yet: {text}")
+    return BrokerRefused(f"the broker at {where} answered: {text}")
+
+
+def _place(url: str) -> str:
+    """Host and port, without the password."""
+    rest = url.partition("://")[2] or url
+    return rest.rpartition("@")[2]

@@ -1,0 +1,205 @@
+"""The Lua scripts and the pure lifecycle, driven with the same generated histories, never differ."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from relayq.errors import RelayqError
+from relayq.model import Bell, Chunk, Held, JobSpec, OnLost, Outcome, Reason, State, WorkerInfo
+from relayq.placement import eligible, lane_for
+from relayq.store import NewJob, Store, Unserved
+from relayq.store.memory import MemoryStore
+from relayq.store.redis import RedisStore
+
+from .conftest import Clock
+
+WORKERS = {"mac": ("heavy", "mac"), "rpi": ("light",), "old": ("heavy",)}
+SLOTS = {"mac": 2, "rpi": 1, "old": 1}
+
+specs = st.builds(
+    JobSpec,
+    command=st.just("true"),
+    on=st.sampled_from([None, None, None, "mac", "rpi"]),
+    needs=st.sampled_from([(), (), ("heavy",)]),
+    priority=st.integers(-2, 2),
+    retries=st.integers(0, 2),
+    retry_delay=st.sampled_from([0.0, 1.0, 7.0]),
+    on_lost=st.sampled_from(OnLost),
+    max_losses=st.integers(1, 2),
+    queue_timeout=st.sampled_from([None, None, 20.0]),
+    max_output_bytes=st.sampled_from([9, 1000]),
+)
+outcomes = st.one_of(
+    st.builds(Outcome, reason=st.just(Reason.EXITED), exit_code=st.integers(0, 2)),
+    st.builds(Outcome, reason=st.sampled_from([Reason.TIMED_OUT, Reason.CANCELLED]), signal=st.just(15)),
+    st.builds(Outcome, reason=st.just(Reason.NOT_STARTED), message=st.just("no such program: x")),
+)
+
+
+class Twins(RuleBasedStateMachine):
+    """Whatever is asked of both stores, both answer the same and hold the same records."""
+
+    url = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.memory = MemoryStore(clock=self.clock)
+        self.lua = RedisStore(self.url, clock=self.clock)
+        # Script cache and schema survive: only the data goes.
+        self.lua._redis.flushall()
+        self.jobs: list[str] = []
+        self.held: list[tuple[str, str, Held]] = []  #: every attempt ever claimed: stale ones speak as well
+        self.incarnations: dict[str, str] = {}
+        self.counter = 0
+        self.offset: dict[tuple[str, int], int] = {}
+
+    def teardown(self) -> None:
+        self.lua.close()
+
+    def both(self, call: Callable[[Store], Any]) -> Any:
+        """The one answer (or the one refusal) of both stores."""
+        answers = []
+        for store in (self.memory, self.lua):
+            try:
+                answers.append(call(store))
+            except (RelayqError, Unserved) as error:
+                answers.append(type(error))
+        assert answers[0] == answers[1]
+        self.compare()
+        return answers[0]
+
+    def compare(self) -> None:
+        mine, theirs = (store.get(self.jobs) for store in (self.memory, self.lua))
+        assert mine == theirs
+        assert self.memory.counts() == self.lua.counts()
+        assert self.memory.workers() == self.lua.workers()
+        rings = {name: int(self.lua._redis.llen(f"q.{name}")) for name in self.incarnations}
+        assert {name: self.memory.rings(name) for name in self.incarnations} == rings
+
+    def fresh(self, prefix: str) -> str:
+        self.counter += 1
+        return f"{prefix}{self.counter}"
+
+    @initialize()
+    def start(self) -> None:
+        for name in ("mac", "rpi"):
+            self.register(name=name, running=False)
+
+    @rule(name=st.sampled_from(sorted(WORKERS)), running=st.booleans())
+    def register(self, name: str, running: bool) -> None:
+        info = WorkerInfo(
+            name=name, identity=name, incarnation=self.fresh("i"), slots=SLOTS[name], labels=WORKERS[name]
+        )
+        bell = Bell(queue=f"q.{name}", ring="ring", channel="c", nudge="n")
+        mine = [h for w, _, h in self.held if w == name] if running else []
+        self.incarnations[name] = info.incarnation
+        answers = []
+        for store in (self.memory, self.lua):
+            answer = store.register(info, bell, mine)
+            answers.append((answer.now, set(answer.adopted), set(answer.lanes), answer.lanes_version))
+            store.serve(name, [lane for lane in answer.lanes if eligible(info, lane)], all=True)
+        assert answers[0] == answers[1]
+        self.compare()
+
+    @rule(spec=specs, count=st.integers(1, 3))
+    def submit(self, spec: JobSpec, count: int) -> None:
+        ids = [self.fresh("j") for _ in range(count)]
+        self.jobs += ids
+        new = [NewJob(id=id, spec=spec, lane=lane_for(spec), anyway=spec.on is not None) for id in ids]
+        if self.both(lambda s: s.submit(new)) is Unserved:
+            self.both(lambda s: s.serve("mac", [lane_for(spec)], all=False))
+            self.both(lambda s: s.submit(new))
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        id = data.draw(st.sampled_from(self.jobs))
+        self.both(lambda s: s.cancel(id))
+
+    @rule(name=st.sampled_from(sorted(WORKERS)), repeat=st.booleans())
+    def claim(self, name: str, repeat: bool) -> None:
+        nonce = self.fresh("n")
+        incarnation = self.incarnations.get(name, "?")
+        for again in (False, True)[: 1 + repeat]:
+            claim = self.both(lambda s, again=again: s.claim(name, incarnation, nonce, repeat=again))
+        if claim not in (None,) and not isinstance(claim, type):
+            self.held.append((name, incarnation, claim.held))
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), outcome=outcomes, next=st.booleans(), twice=st.booleans())
+    def finish(self, data: st.DataObject, outcome: Outcome, next: bool, twice: bool) -> None:
+        name, incarnation, held = data.draw(st.sampled_from(self.held))
+        nonce = self.fresh("n") if next else None
+        chunks = [self.chunk(held, b"bye")]
+        for again in (False, True)[: 1 + twice]:
+            answer = self.both(
+                lambda s, again=again: s.finish(
+                    name, incarnation, held, outcome, chunks, next_nonce=nonce, repeat=again
+                )
+            )
+        if answer.next is not None:
+            self.held.append((name, incarnation, answer.next.held))
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), lost=st.booleans())
+    def give_back(self, data: st.DataObject, lost: bool) -> None:
+        name, incarnation, held = data.draw(st.sampled_from(self.held))
+        outcome = Outcome(reason=Reason.WORKER_STOPPED)
+        self.both(lambda s: s.give_back(name, incarnation, held, outcome, lost=lost))
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), text=st.binary(max_size=7))
+    def append(self, data: st.DataObject, text: bytes) -> None:
+        _, _, held = data.draw(st.sampled_from(self.held))
+        chunk = self.chunk(held, text)
+        self.both(lambda s: s.append(held, [chunk]))
+        self.both(lambda s: s.output(held.job, attempt=held.number))
+
+    def chunk(self, held: Held, text: bytes) -> Chunk:
+        at = self.offset.get((held.job, held.number), 0)
+        self.offset[held.job, held.number] = at + len(text)
+        return Chunk(stream=1, offset=at, data=text)
+
+    @rule(name=st.sampled_from(sorted(WORKERS)), list_all=st.booleans())
+    def pulse(self, name: str, list_all: bool) -> None:
+        incarnation = self.incarnations.get(name, "?")
+        latest = {held.job: held for w, _, held in self.held if w == name} if list_all else {}
+        self.both(lambda s: s.pulse(name, incarnation, list(latest.values()), load=0.5))
+
+    @rule(seconds=st.sampled_from([0.001, 1.0, 4.0, 4.0, 11.0, 16.0, 400.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.now = round(self.clock.now + seconds, 3)
+
+    @rule(name=st.sampled_from(sorted(WORKERS)))
+    def leave(self, name: str) -> None:
+        self.both(lambda s: s.leave(name, self.incarnations.get(name, "?")))
+
+    @rule()
+    def list_pages(self) -> None:
+        self.both(lambda s: s.page(limit=3))
+        self.both(lambda s: s.page(limit=2, states=[State.FAILED, State.QUEUED]))
+        self.both(lambda s: s.page(limit=2, worker="mac"))
+
+
+@pytest.mark.timeout(300)
+def test_lua_and_lifecycle_never_differ(redis_url: str) -> None:
+    """Records, answers, rings and pages are equal after every step of every history."""
+    Twins.url = redis_url
+    run_state_machine_as_test(
+        Twins,
+        settings=settings(
+            max_examples=int(os.environ.get("RELAYQ_HISTORIES", "60")),
+            stateful_step_count=40,
+            deadline=None,
+            derandomize="RELAYQ_HISTORIES" not in os.environ,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )

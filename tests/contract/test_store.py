@@ -1,0 +1,618 @@
+"""What every store must do."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+
+import pytest
+
+from relayq.errors import IdTaken, NameTaken, NoSuchWorker, Refused, Replaced, StaleAttempt, UnknownJob
+from relayq.model import Chunk, Held, JobSpec, OnLost, Outcome, Reason, State
+from relayq.placement import lane_for
+from relayq.store import NewJob, Unserved
+
+from .conftest import DONE, FAILED, Bench
+
+
+def test_a_job_goes_from_queued_to_succeeded(bench: Bench) -> None:
+    """The thin path: submit, claim, finish."""
+    inc = bench.worker()
+    bench.submit("a")
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    assert (claim.job.id, claim.job.state, claim.job.worker) == ("a", State.RUNNING, "w")
+    answer = bench.store.finish("w", inc, claim.held, DONE)
+    assert (answer.heard, answer.state, answer.next) == (True, State.SUCCEEDED, None)
+    [job] = bench.store.get(["a"])
+    assert job is not None
+    assert job.reason is Reason.EXITED
+    assert job.attempts[0].outcome == DONE
+
+
+def test_submitting_the_same_id_again_changes_nothing(bench: Bench) -> None:
+    """A client that never heard the answer may ask again."""
+    bench.submit("a")
+    bench.clock.now += 5
+    bench.submit("a")
+    [job] = bench.store.get(["a"])
+    assert job is not None
+    assert job.submitted_at == 1_800_000_000.0
+    assert bench.store.counts()[State.QUEUED] == 1
+
+
+def test_an_id_belongs_to_one_spec(bench: Bench) -> None:
+    """Another job under a taken id would be lost silently."""
+    bench.submit("a")
+    with pytest.raises(IdTaken):
+        bench.submit("a", command="false")
+
+
+def test_jobs_submitted_together_are_claimed_in_that_order(bench: Bench) -> None:
+    """A batch has one instant but keeps its order."""
+    inc = bench.worker(slots=100)
+    ids = [f"z{(i * 7) % 50:02}" for i in range(50)]
+    spec = JobSpec(command="true")
+    bench.store.submit([NewJob(id=id, spec=spec, lane="any") for id in ids])
+    claimed = [claim.job.id for _ in ids if (claim := bench.claim("w", inc))]
+    assert claimed == ids
+
+
+def test_priority_is_worth_a_minute_of_waiting_a_step(bench: Bench) -> None:
+    """Ageing without rescoring: an old job of low priority is not passed for ever."""
+    inc = bench.worker(slots=9)
+    bench.submit("old", priority=0)
+    bench.clock.now += 90
+    bench.submit("new", priority=1)
+    bench.submit("urgent", priority=2)
+    assert [c.job.id for _ in range(3) if (c := bench.claim("w", inc))] == ["urgent", "old", "new"]
+
+
+def test_the_best_job_is_taken_over_all_lanes(bench: Bench) -> None:
+    """A worker's lanes are one line to it."""
+    bench.submit("c")
+    bench.submit("a", needs=("heavy",))
+    bench.submit("b", on="w")
+    inc = bench.worker(labels=("heavy",), slots=9)
+    assert [c.job.id for _ in range(3) if (c := bench.claim("w", inc))] == ["c", "a", "b"]
+
+
+def test_a_worker_takes_only_what_it_serves(bench: Bench) -> None:
+    """Routing is the claim's doing, not the ring's."""
+    inc = bench.worker()
+    bench.submit("a", needs=("heavy",))
+    bench.submit("b", on="other")
+    assert bench.claim("w", inc) is None
+
+
+def test_no_job_is_claimed_beyond_the_slots(bench: Bench) -> None:
+    """Busy workers do not hoard."""
+    inc = bench.worker(slots=1)
+    bench.submit("a")
+    bench.submit("b")
+    first = bench.claim("w", inc)
+    assert first is not None
+    assert bench.claim("w", inc) is None
+    answer = bench.store.finish("w", inc, first.held, DONE, next_nonce="x")
+    assert answer.next is not None
+    assert answer.next.job.id == "b"
+
+
+def test_a_repeated_claim_gets_the_same_answer(bench: Bench) -> None:
+    """An answer lost on the way must not strand the job it carried."""
+    inc = bench.worker()
+    bench.submit("a")
+    bench.submit("b")
+    first = bench.store.claim("w", inc, "n")
+    again = bench.store.claim("w", inc, "n", repeat=True)
+    assert first is not None
+    assert again is not None
+    assert again.job == first.job
+
+
+def test_a_repeated_finish_gets_the_same_answer(bench: Bench) -> None:
+    """Finish and the claim in it are one call, repeated as one."""
+    inc = bench.worker()
+    bench.submit("a")
+    bench.submit("b")
+    held = bench.store.claim("w", inc, "n").held  # type: ignore[union-attr]
+    first = bench.store.finish("w", inc, held, DONE, next_nonce="m")
+    again = bench.store.finish("w", inc, held, DONE, next_nonce="m", repeat=True)
+    assert again == first
+    assert again.next is not None
+    assert again.next.job.id == "b"
+
+
+def test_a_requirement_nobody_meets_is_asked_back(bench: Bench) -> None:
+    """Nothing is submitted; the caller decides who serves the lane."""
+    bench.worker()
+    spec = JobSpec(command="true", needs=("heavy",))
+    new = NewJob(id="a", spec=spec, lane=lane_for(spec))
+    with pytest.raises(Unserved) as caught:
+        bench.store.submit([new, NewJob(id="b", spec=JobSpec(command="x"), lane="any")])
+    assert caught.value.lanes == ("needs:heavy",)
+    assert bench.store.get(["a", "b"]) == [None, None]
+    bench.store.serve("w", ["needs:heavy"], all=False)
+    bench.store.submit([new])
+    assert bench.store.get(["a"])[0] is not None
+
+
+def test_a_new_lane_changes_the_version(bench: Bench) -> None:
+    """That is how workers learn that there is something to look at."""
+    inc = bench.worker()
+    before = bench.store.pulse("w", inc).lanes_version
+    bench.submit("a", needs=("heavy",))
+    assert bench.store.pulse("w", inc).lanes_version == before + 1
+
+
+def test_failure_with_retries_waits_longer_each_time(bench: Bench) -> None:
+    """Exponential backoff, then the end."""
+    inc = bench.worker()
+    bench.submit("a", retries=2, retry_delay=2.0)
+    for delay in (2.0, 4.0):
+        claim = bench.claim("w", inc)
+        assert claim is not None
+        answer = bench.store.finish("w", inc, claim.held, FAILED)
+        assert answer.state is State.QUEUED
+        assert bench.claim("w", inc) is None
+        bench.clock.now += delay - 0.1
+        assert bench.claim("w", inc) is None
+        bench.clock.now += 0.2
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    assert bench.store.finish("w", inc, claim.held, FAILED).state is State.FAILED
+    [job] = bench.store.get(["a"])
+    assert job is not None
+    assert [a.outcome for a in job.attempts] == [FAILED] * 3
+
+
+def test_cancelling_a_waiting_job_ends_it(bench: Bench) -> None:
+    """In that very call."""
+    inc = bench.worker()
+    bench.submit("a")
+    assert bench.store.cancel("a").state is State.CANCELLED
+    assert bench.claim("w", inc) is None
+
+
+def test_cancelling_a_running_job_tells_its_worker(bench: Bench) -> None:
+    """And forbids further attempts, whatever the worker says."""
+    inc = bench.worker()
+    bench.submit("a", retries=5)
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    assert bench.store.cancel("a").state is State.RUNNING
+    assert bench.store.pulse("w", inc, [claim.held]).cancelled == ("a",)
+    killed = Outcome(reason=Reason.CANCELLED, signal=15)
+    assert bench.store.finish("w", inc, claim.held, killed).state is State.CANCELLED
+
+
+def test_an_exit_before_the_signal_is_recorded_as_it_was(bench: Bench) -> None:
+    """Cancelling too late does not rewrite history."""
+    inc = bench.worker()
+    bench.submit("a")
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    bench.store.cancel("a")
+    assert bench.store.finish("w", inc, claim.held, DONE).state is State.SUCCEEDED
+    assert bench.store.cancel("a").state is State.SUCCEEDED
+
+
+def test_an_unknown_job_is_said_to_be_unknown(bench: Bench) -> None:
+    """By every call that names one."""
+    with pytest.raises(UnknownJob):
+        bench.store.cancel("nope")
+    with pytest.raises(UnknownJob):
+        bench.store.output("nope")
+    assert bench.store.get(["nope"]) == [None]
+
+
+def test_an_expired_attempt_is_offered_and_superseded(bench: Bench) -> None:
+    """The plain lease rule: after the term another worker in unbroken contact takes the job as attempt 2."""
+    lost, taker = bench.worker("lost"), bench.worker("taker")
+    bench.submit("a")
+    claim = bench.claim("lost", lost)
+    assert claim is not None
+    for _ in range(3):
+        bench.clock.now += 4
+        assert bench.claim("taker", taker) is None
+        bench.store.pulse("taker", taker)
+    bench.clock.now += 4
+    second = bench.claim("taker", taker)
+    assert second is not None
+    assert [a.worker for a in second.job.attempts] == ["lost", "taker"]
+    assert second.job.attempts[0].outcome == Outcome(reason=Reason.WORKER_LOST)
+    assert second.job.losses == 1
+    with pytest.raises(StaleAttempt):
+        bench.store.append(claim.held, [Chunk(stream=1, offset=0, data=b"ghost")])
+    assert not bench.store.finish("lost", lost, claim.held, DONE).heard
+    assert bench.store.pulse("lost", lost, [claim.held]).superseded == ("a",)
+    assert bench.store.finish("taker", taker, second.held, DONE).state is State.SUCCEEDED
+
+
+def test_an_offer_is_withdrawn_when_the_owner_renews_first(bench: Bench) -> None:
+    """A short silence costs nothing."""
+    owner, other = bench.worker("owner"), bench.worker("other")
+    bench.submit("a")
+    claim = bench.claim("owner", owner)
+    assert claim is not None
+    bench.clock.now += 20
+    bench.store.pulse("other", other)
+    assert "a" in bench.store.pulse("owner", owner, [claim.held]).term
+    bench.clock.now += 9
+    bench.store.pulse("other", other)
+    assert bench.claim("other", other) is None
+
+
+def test_nobody_takes_over_across_a_gap_in_its_own_contact(bench: Bench) -> None:
+    """After an outage everyone has been away: the owner must have the time to say so (P6)."""
+    owner, other = bench.worker("owner"), bench.worker("other")
+    bench.submit("a")
+    assert bench.claim("owner", owner) is not None
+    bench.clock.now += 100
+    bench.store.pulse("other", other)
+    assert bench.claim("other", other) is None
+    for _ in range(3):
+        bench.clock.now += 4
+        bench.store.pulse("other", other)
+        assert bench.claim("other", other) is None
+    bench.clock.now += 4
+    bench.store.pulse("other", other)
+    assert bench.claim("other", other) is not None
+
+
+def test_patience_grows_with_sunk_work(bench: Bench) -> None:
+    """The term is a tenth of the elapsed time, from 15 s to 10 min."""
+    inc = bench.worker()
+    bench.submit("a")
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    assert claim.term == 15.0
+    for elapsed, term in ((100, 15.0), (400, 40.0), (100_000, 600.0)):
+        bench.clock.now = 1_800_000_000.0 + elapsed
+        assert bench.store.pulse("w", inc, [claim.held]).term == {"a": pytest.approx(term)}
+
+
+def test_on_lost_fail_is_applied_by_the_same_rule(bench: Bench) -> None:
+    """By a worker that could have taken it, not before."""
+    lost, other = bench.worker("lost"), bench.worker("other")
+    bench.submit("a", on_lost=OnLost.FAIL)
+    assert bench.claim("lost", lost) is not None
+    for _ in range(5):
+        bench.clock.now += 4
+        bench.store.pulse("other", other)
+    assert bench.claim("other", other) is None
+    [job] = bench.store.get(["a"])
+    assert job is not None
+    assert (job.state, job.reason) == (State.FAILED, Reason.WORKER_LOST)
+
+
+def test_on_lost_wait_is_never_offered(bench: Bench) -> None:
+    """Its owner may come back tomorrow."""
+    lost, other = bench.worker("lost"), bench.worker("other")
+    bench.submit("a", on_lost=OnLost.WAIT)
+    claim = bench.claim("lost", lost)
+    assert claim is not None
+    for _ in range(50):
+        bench.clock.now += 4
+        bench.store.pulse("other", other)
+    assert bench.claim("other", other) is None
+    assert bench.store.finish("lost", lost, claim.held, DONE).state is State.SUCCEEDED
+
+
+def test_a_job_lost_too_often_is_poison(bench: Bench) -> None:
+    """It may be what kills the machines."""
+    names = ["a", "b", "c", "d"]
+    incs = {name: bench.worker(name, slots=1) for name in names}
+    bench.submit("p")
+    claim = bench.claim("a", incs["a"])
+    assert claim is not None
+    for taker in names[1:]:
+        for _ in range(6):
+            bench.clock.now += 4
+            bench.store.pulse("d", incs["d"])
+            if taker != "d":
+                bench.store.pulse(taker, incs[taker])
+        claim = bench.claim(taker, incs[taker])
+        assert (claim is None) == (taker == "d")
+    [job] = bench.store.get(["p"])
+    assert job is not None
+    assert (job.state, job.reason, job.losses, len(job.attempts)) == (State.FAILED, Reason.POISON, 3, 3)
+
+
+def test_what_its_worker_does_not_list_is_given_back_uncounted(bench: Bench) -> None:
+    """A claim whose answer was lost must not look like a lost machine (P4)."""
+    inc = bench.worker()
+    bench.submit("a")
+    assert bench.claim("w", inc) is not None
+    bench.clock.now += 4
+    bench.store.pulse("w", inc)
+    assert bench.store.get(["a"])[0].state is State.RUNNING  # type: ignore[union-attr]
+    bench.clock.now += 8
+    bench.store.pulse("w", inc)
+    [job] = bench.store.get(["a"])
+    assert job is not None
+    assert (job.state, job.losses) == (State.QUEUED, 0)
+
+
+def test_a_restarted_worker_keeps_what_it_still_runs_and_gives_back_the_rest(bench: Bench) -> None:
+    """In the registering call, without waiting for the lease (P9)."""
+    inc = bench.worker()
+    bench.submit("kept")
+    bench.submit("gone")
+    kept, gone = bench.claim("w", inc), bench.claim("w", inc)
+    assert kept is not None
+    assert gone is not None
+    info = bench.store.workers()[1][0].info
+    from relayq.model import Bell
+
+    answer = bench.store.register(
+        dataclasses.replace(info, incarnation="new"), Bell(queue="q.w", ring="r", channel="c", nudge="n"), [kept.held]
+    )
+    assert answer.adopted == ("kept",)
+    states = [job.state for job in bench.store.get(["kept", "gone"]) if job]
+    assert states == [State.RUNNING, State.QUEUED]
+    with pytest.raises(Replaced):
+        bench.store.pulse("w", inc)
+    with pytest.raises(Replaced):
+        bench.claim("w", inc)
+    assert bench.store.finish("w", "new", kept.held, DONE).state is State.SUCCEEDED
+
+
+def test_a_taken_name_is_refused_to_another_machine(bench: Bench) -> None:
+    """While its holder is online or holds an attempt (P8)."""
+    inc = bench.worker("w", identity="one")
+    with pytest.raises(NameTaken):
+        bench.worker("w", identity="two")
+    bench.submit("a")
+    assert bench.claim("w", inc) is not None
+    bench.clock.now += 60
+    with pytest.raises(NameTaken):
+        bench.worker("w", identity="two")
+    bench.store.cancel("a")
+    bench.store.pulse("w", inc)
+    bench.store.leave("w", inc)
+    bench.worker("w", identity="two")
+    assert [w.info.identity for w in bench.store.workers()[1]] == ["two"]
+
+
+def test_a_worker_that_left_is_away_at_once_and_can_be_removed(bench: Bench) -> None:
+    """A clean goodbye needs no patience."""
+    inc = bench.worker()
+    with pytest.raises(Refused):
+        bench.store.remove_worker("w")
+    bench.store.leave("w", inc)
+    assert [w.online for w in bench.store.workers()[1]] == [False]
+    bench.store.remove_worker("w")
+    assert bench.store.workers()[1] == []
+    with pytest.raises(NoSuchWorker):
+        bench.store.remove_worker("w")
+
+
+def test_given_back_jobs_are_claimed_again_at_their_place(bench: Bench) -> None:
+    """Without losing their turn, or a retry."""
+    inc = bench.worker()
+    bench.submit("first")
+    bench.submit("second")
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    outcome = Outcome(reason=Reason.WORKER_STOPPED)
+    assert bench.store.give_back("w", inc, claim.held, outcome, lost=False).state is State.QUEUED
+    again = bench.claim("w", inc)
+    assert again is not None
+    assert (again.job.id, again.job.attempts[-1].number, again.job.losses) == ("first", 2, 0)
+
+
+def test_queue_timeout_fails_a_job_that_nobody_took(bench: Bench) -> None:
+    """A report that is late is no use."""
+    inc = bench.worker()
+    bench.submit("a", on="away", queue_timeout=30.0)
+    bench.clock.now += 29
+    bench.store.pulse("w", inc)
+    assert bench.store.get(["a"])[0].state is State.QUEUED  # type: ignore[union-attr]
+    bench.clock.now += 2
+    bench.store.pulse("w", inc)
+    [job] = bench.store.get(["a"])
+    assert job is not None
+    assert (job.state, job.reason) == (State.FAILED, Reason.QUEUE_TIMED_OUT)
+
+
+def test_output_is_read_from_a_position_and_repeats_are_harmless(bench: Bench) -> None:
+    """A worker that is not sure whether it was heard says it again."""
+    inc = bench.worker()
+    bench.submit("a")
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    one, two = Chunk(stream=1, offset=0, data=b"one\n"), Chunk(stream=2, offset=0, data=b"err\xff\n")
+    bench.store.append(claim.held, [one, two])
+    first = bench.store.output("a")
+    assert first.chunks == (one, two)
+    bench.store.append(claim.held, [one, Chunk(stream=1, offset=2, data=b"e\ntwo\n")])
+    more = bench.store.output("a", position=first.next)
+    assert more.chunks == (Chunk(stream=1, offset=4, data=b"two\n"),)
+    assert not more.ended
+    last = Chunk(stream=2, offset=5, data=b"end")
+    bench.store.finish("w", inc, claim.held, DONE, [last])
+    rest = bench.store.output("a", position=more.next)
+    assert (rest.chunks, rest.ended) == ((last,), True)
+
+
+def test_output_keeps_head_and_tail(bench: Bench) -> None:
+    """Endless output does not grow; what is missing shows in the offsets."""
+    inc = bench.worker()
+    bench.submit("a", max_output_bytes=20)
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    for i in range(100):
+        bench.store.append(claim.held, [Chunk(stream=1, offset=3 * i, data=b"%02d\n" % i)])
+    chunks = bench.store.output("a").chunks
+    assert b"".join(c.data for c in chunks) == b"00\n01\n02\n0" + b"\n97\n98\n99\n"
+    assert chunks[-1].offset == 297
+    [middle] = [c for c in chunks if c.data == b"\n"]
+    assert middle.offset == 3 * 96 + 2
+
+
+def test_a_follower_hears_of_output_and_of_the_end(bench: Bench) -> None:
+    """Without asking again and again."""
+    inc = bench.worker()
+    bench.submit("a")
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    assert bench.store.watch("me", ["a"]) == []
+    assert bench.store.watch("me", ["a"], output=True) == []
+    chunk = Chunk(stream=1, offset=0, data=b"hi\n")
+    bench.store.append(claim.held, [chunk])
+    cursor, changes = bench.store.wait("me", "0", 1.0)
+    assert [(c.job, c.what) for c in changes] == [("a", "output")]
+    bench.store.finish("w", inc, claim.held, DONE)
+    cursor, changes = bench.store.wait("me", cursor, 1.0)
+    assert [(c.job, c.what, c.chunks) for c in changes] == [("a", "succeeded", (chunk,))]
+    assert changes[0].record == bench.store.get(["a"])[0]
+    assert bench.store.wait("me", cursor, 0.05) == (cursor, [])
+    assert [job.id for job in bench.store.watch("me", ["a"])] == ["a"]
+
+
+def test_the_submitter_hears_of_the_end_without_asking(bench: Bench) -> None:
+    """Submitting with an inbox spares a round trip."""
+    inc = bench.worker()
+    spec = JobSpec(command="true")
+    bench.store.submit([NewJob(id="a", spec=spec, lane="any")], inbox="me")
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    bench.store.finish("w", inc, claim.held, DONE)
+    assert [c.what for c in bench.store.wait("me", "0", 1.0)[1]] == ["succeeded"]
+
+
+def test_waiting_is_woken_by_the_change(bench: Bench) -> None:
+    """Blocking, not polling."""
+    inc = bench.worker()
+    spec = JobSpec(command="true")
+    bench.store.submit([NewJob(id="a", spec=spec, lane="any")], inbox="me")
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    heard: list[str] = []
+    thread = threading.Thread(target=lambda: heard.extend(c.what for c in bench.store.wait("me", "0", 3.0)[1]))
+    thread.start()
+    bench.store.finish("w", inc, claim.held, DONE)
+    thread.join(2.0)
+    assert heard == ["succeeded"]
+
+
+def test_pages_are_newest_first_by_state_and_worker(bench: Bench) -> None:
+    """Listing costs a page, however long the history is."""
+    inc = bench.worker(slots=100)
+    for i in range(30):
+        bench.submit(f"j{i:02}")
+        bench.clock.now += 1
+    for i in range(20):
+        claim = bench.claim("w", inc)
+        assert claim is not None
+        bench.store.finish("w", inc, claim.held, DONE if i % 2 else FAILED)
+    page = bench.store.page(limit=10)
+    assert [job.id for job in page] == [f"j{i:02}" for i in range(29, 19, -1)]
+    page = bench.store.page(limit=10, before=page[-1].place)
+    assert [job.id for job in page] == [f"j{i:02}" for i in range(19, 9, -1)]
+    failed = bench.store.page(states=[State.FAILED], worker="w", limit=5)
+    assert [job.id for job in failed] == ["j18", "j16", "j14", "j12", "j10"]
+    assert len(bench.store.page(worker="w", limit=99)) == 20
+    assert bench.store.page(worker="other") == []
+    assert [j.id for j in bench.store.page(since=1_800_000_028.0)] == ["j29", "j28"]
+    assert bench.store.counts() == {
+        State.QUEUED: 10, State.RUNNING: 0, State.SUCCEEDED: 10, State.FAILED: 10, State.CANCELLED: 0,
+    }  # fmt: skip
+
+
+def test_ids_are_found_by_prefix(bench: Bench) -> None:
+    """People type the first letters."""
+    for id in ("abc", "abd", "xyz"):
+        bench.submit(id)
+    assert bench.store.find("ab") == ["abc", "abd"]
+    assert bench.store.find("x") == ["xyz"]
+    assert bench.store.find("q") == []
+
+
+def test_rings_go_to_free_slots_only(bench: Bench) -> None:
+    """At most one waiting ring a free slot; a busy worker is not rung (P3)."""
+    bench.worker("big", slots=3)
+    small = bench.worker("small", slots=1)
+    for i in range(10):
+        bench.submit(f"j{i}")
+    assert (bench.rings("big"), bench.rings("small")) == (3, 1)
+    assert bench.claim("small", small) is not None
+    bench.submit("more")
+    assert bench.rings("small") == 1
+
+
+def test_a_pulse_rings_for_what_waits(bench: Bench) -> None:
+    """A ring may be lost: whoever is free looks by itself."""
+    inc = bench.worker("w", slots=2)
+    bench.store.leave("w", inc)
+    bench.submit("a")
+    assert bench.rings("w") == 0
+    assert bench.store.pulse("w", inc).work_waiting
+    assert bench.rings("w") == 1
+
+
+def test_progress_is_kept_with_the_job(bench: Bench) -> None:
+    """It travels with the pulse."""
+    inc = bench.worker()
+    bench.submit("a")
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    bench.store.pulse("w", inc, [dataclasses.replace(claim.held, progress=0.5, note="half")])
+    assert bench.store.progress("a") == (0.5, "half")
+
+
+def test_old_jobs_go_and_their_output_first(bench: Bench) -> None:
+    """Nothing grows without a bound (P13)."""
+    inc = bench.worker()
+    bench.store._budget = 25  # type: ignore[attr-defined]
+    if hasattr(bench.store, "_common"):
+        bench.store._common = ("15.0", "604800.0", "25")
+    for id in "abc":
+        bench.submit(id)
+        claim = bench.claim("w", inc)
+        assert claim is not None
+        bench.store.finish("w", inc, claim.held, DONE, [Chunk(stream=1, offset=0, data=b"x" * 10)])
+        bench.clock.now += 1
+    jobs = [job for job in bench.store.get(["a", "b", "c"]) if job]
+    assert [job.output_dropped for job in jobs] == [True, False, False]
+    assert bench.store.output("a").chunks == ()
+    assert len(bench.store.output("b").chunks) == 1
+
+
+def test_events_tell_every_change(bench: Bench) -> None:
+    """The server's index is fed by them."""
+    inc = bench.worker()
+    cursor, _ = bench.store.events("0", 0.01)
+    bench.submit("a")
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    bench.store.finish("w", inc, claim.held, DONE)
+    _, events = bench.store.events(cursor, 1.0)
+    assert events == [("a", "queued", ""), ("a", "running", "w"), ("a", "succeeded", "w")]
+
+
+def test_a_stranger_cannot_finish_an_attempt(bench: Bench) -> None:
+    """Number and nonce are the fencing token, both."""
+    inc = bench.worker()
+    bench.submit("a")
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    for held in (Held(job="a", number=1, nonce="other"), Held(job="a", number=2, nonce=claim.held.nonce)):
+        assert not bench.store.finish("w", inc, held, DONE).heard
+    assert bench.store.get(["a"])[0].state is State.RUNNING  # type: ignore[union-attr]
+
+
+def test_replies_are_due_until_confirmed(bench: Bench) -> None:
+    """A 1.x client's answer is not lost with the worker that was to write it."""
+    inc = bench.worker()
+    spec = JobSpec(command="true")
+    bench.store.submit([NewJob(id="a", spec=spec, lane="any", celery_id="task-1")])
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    bench.store.finish("w", inc, claim.held, DONE)
+    assert bench.store.replies_due(5) == []
+    bench.clock.now += 6
+    assert [job.celery_id for job in bench.store.replies_due(5)] == ["task-1"]
+    bench.store.replied("a")
+    assert bench.store.replies_due(5) == []
