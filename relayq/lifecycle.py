@@ -30,6 +30,7 @@ from relayq.model import (
 )
 
 LEASE_FLOOR = 15.0  #: seconds; every other term derives from it
+HANDING_OVER = 120.0  #: seconds that jobs are kept for a worker which is being restarted (P10)
 
 
 def lease_term(elapsed: float, floor: float = LEASE_FLOOR) -> float:

@@ -103,8 +103,12 @@ class Store(Protocol):
         """Say which lanes a worker may take jobs from; answers the version of the set of lanes."""
         ...
 
+    def lanes(self) -> tuple[int, tuple[str, ...]]:
+        """The version of the set of lanes, and the lanes."""
+        ...
+
     def leave(self, worker: str, incarnation: str) -> None:
-        """Say goodbye for now. Raises Replaced."""
+        """Say goodbye for now; what still runs there is kept for it for 2 minutes. Raises Replaced."""
         ...
 
     def remove_worker(self, worker: str) -> None:

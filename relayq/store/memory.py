@@ -168,9 +168,17 @@ class MemoryStore:
                 self._workers[worker].lanes = set(lanes) | (set() if all else self._workers[worker].lanes)
             return self._lanes_version
 
+    def lanes(self) -> tuple[int, tuple[str, ...]]:
+        with self._lock:
+            return self._lanes_version, tuple(sorted(self._lanes))
+
     def leave(self, worker: str, incarnation: str) -> None:
         with self._lock:
-            self._checked(worker, incarnation).seen_at = self._now() - self.lease_floor
+            now = self._now()
+            self._checked(worker, incarnation).seen_at = now - self.lease_floor
+            for job in self._holding(worker):
+                if job.id in self._leases:
+                    self._leases[job.id] = max(self._leases[job.id], now + lifecycle.HANDING_OVER)
 
     def remove_worker(self, worker: str) -> None:
         with self._lock:

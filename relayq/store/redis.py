@@ -28,7 +28,7 @@ from relayq.errors import (
     StoreFull,
     UnknownJob,
 )
-from relayq.lifecycle import LEASE_FLOOR, contact_patience
+from relayq.lifecycle import HANDING_OVER, LEASE_FLOOR, contact_patience
 from relayq.model import (
     Bell,
     Change,
@@ -138,12 +138,16 @@ class RedisStore:
     def serve(self, worker: str, lanes: Iterable[str], *, all: bool) -> int:
         return int(self._call("serve", worker, "1" if all else "", *lanes))
 
+    def lanes(self) -> tuple[int, tuple[str, ...]]:
+        version, *lanes = self._call("lanes")
+        return int(version), tuple(lane.decode() for lane in lanes)
+
     def leave(self, worker: str, incarnation: str) -> None:
-        if self._call("leave", worker, incarnation, "") != b"ok":
+        if self._call("leave", worker, incarnation, "", repr(HANDING_OVER)) != b"ok":
             raise _replaced(worker)
 
     def remove_worker(self, worker: str) -> None:
-        match self._call("leave", worker, "", "1"):
+        match self._call("leave", worker, "", "1", "0"):
             case b"unknown":
                 raise NoSuchWorker(f'no worker is called "{worker}". See: relayq workers')
             case b"busy":

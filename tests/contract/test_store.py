@@ -137,12 +137,29 @@ def test_a_requirement_nobody_meets_is_asked_back(bench: Bench) -> None:
     assert bench.store.get(["a"])[0] is not None
 
 
+def test_a_restarted_workers_jobs_are_kept_for_it(bench: Bench) -> None:
+    """Two minutes, so that an upgrade does not look like a loss (P10)."""
+    inc, other = bench.worker(), bench.worker("other")
+    bench.submit("a")
+    assert bench.claim("w", inc) is not None
+    bench.store.leave("w", inc)
+    for _ in range(29):
+        bench.clock.now += 4
+        bench.store.pulse("other", other)
+        assert bench.claim("other", other) is None
+    bench.clock.now += 5
+    bench.store.pulse("other", other)
+    assert bench.claim("other", other) is not None
+
+
 def test_a_new_lane_changes_the_version(bench: Bench) -> None:
     """That is how workers learn that there is something to look at."""
     inc = bench.worker()
     before = bench.store.pulse("w", inc).lanes_version
     bench.submit("a", needs=("heavy",))
     assert bench.store.pulse("w", inc).lanes_version == before + 1
+    assert bench.store.lanes()[0] == before + 1
+    assert set(bench.store.lanes()[1]) == {"any", "needs:heavy"}
 
 
 def test_failure_with_retries_waits_longer_each_time(bench: Bench) -> None:

@@ -1,4 +1,5 @@
--- A worker goes: for a while, or (removed) for good. ARGV[5] worker, [6] incarnation or '' for any, [7] '1' if removed
+-- A worker goes: for a while, or (removed) for good. ARGV[5] worker, [6] incarnation or '' for any, [7] '1' if removed,
+-- [8] seconds what it still runs is kept for it (handing over)
 -- Answers 'ok' | 'replaced' | 'unknown' | 'busy' (removed while it is online or holds an attempt)
 local worker = ARGV[5]
 local key = K .. 'worker:' .. worker
@@ -6,6 +7,9 @@ if call('HEXISTS', K .. 'workers', worker) == 0 then return 'unknown' end
 if ARGV[6] ~= '' and incarnation_of(worker) ~= ARGV[6] then return 'replaced' end
 if ARGV[7] == '' then
   call('HSET', key, 'seen_at', tostring(T - LEASE_FLOOR))
+  for _, id in ipairs(call('ZRANGE', K .. 'held:' .. worker, 0, -1)) do
+    call('ZADD', K .. 'leases', 'XX', 'GT', T + tonumber(ARGV[8]), id)
+  end
   return 'ok'
 end
 if online(call('HGET', key, 'seen_at')) or call('ZCARD', K .. 'held:' .. worker) > 0 then return 'busy' end
