@@ -1,0 +1,281 @@
+"""Submits jobs and follows them: what `relayq.job` is."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from relayq import monitoring, placement
+from relayq.config import Settings, load
+from relayq.errors import AmbiguousJob, BrokerRefused, BrokerUnavailable, NoSuchWorker, UnknownJob
+from relayq.following import Watcher
+from relayq.handle import JobHandle
+from relayq.model import Job, JobSpec
+from relayq.spec import check_id, make_spec
+from relayq.store import NewJob, Unserved
+
+if TYPE_CHECKING:
+    from relayq.store import Store
+
+BATCH = 500  #: jobs a call: 1000 jobs take two round trips
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_id() -> str:
+    """Twelve letters and digits that nobody else has chosen (60 random bits)."""
+    bits = int.from_bytes(os.urandom(8), "big")
+    return "".join(_ALPHABET[bits >> shift & 31] for shift in range(0, 60, 5))
+
+
+class Client:
+    """The machines you own, as one. Connects on first use; safe to share between threads.
+
+    >>> from relayq import job
+    >>> job.run("echo hello").get(timeout=10)
+    'hello\\n'
+    """
+
+    def __init__(self, settings: Settings | None = None, store: Store | None = None) -> None:
+        self._settings = settings
+        self._store = store
+        self._lock = threading.Lock()
+        self._watcher: Watcher | None = None
+
+    # ── submitting ──
+
+    def run(
+        self,
+        command: str | Sequence[str] | None = None,
+        cwd: str | None = None,
+        worker: str | None = None,
+        *,
+        on: str | None = None,
+        needs: Iterable[str] | None = None,
+        prefer: Iterable[str] | None = None,
+        env: dict[str, str] | None = None,
+        stdin: bytes | str | None = None,
+        script: str | None = None,
+        name: str | None = None,
+        timeout: float | None = None,
+        queue_timeout: float | None = None,
+        retries: int | None = None,
+        retry_delay: float | None = None,
+        priority: int | None = None,
+        on_lost: str | None = None,
+        freeze: bool | None = None,
+        max_losses: int | None = None,
+        max_output_bytes: int | None = None,
+        kill_grace: float | None = None,
+        queue_anyway: bool = False,
+        id: str | None = None,
+    ) -> JobHandle:
+        """Run a command on the right machine.
+
+        A str is given to `/bin/sh -c`, a list is the exact argv; `script` is a program text run by its `#!` line or
+        by `/bin/sh`. `on` (1.x: `worker`) names the machine, `needs` what it must have; both refuse at once if no
+        known worker fits, unless `queue_anyway`. Times are seconds. The same `id` again is the same job.
+
+        Raises BadSpec, NoSuchWorker, StoreFull, IdTaken, BrokerUnavailable (after `submit_patience`).
+        """
+        spec = make_spec(
+            command,
+            on=on or worker,
+            cwd=cwd,
+            needs=needs,
+            prefer=prefer,
+            env=env,
+            stdin=stdin,
+            script=script,
+            name=name,
+            timeout=timeout,
+            queue_timeout=queue_timeout,
+            retries=retries,
+            retry_delay=retry_delay,
+            priority=priority,
+            on_lost=on_lost,
+            freeze=freeze,
+            max_losses=max_losses,
+            max_output_bytes=max_output_bytes,
+            kill_grace=kill_grace,
+        )
+        return self.submit([spec], queue_anyway=queue_anyway, ids=[id] if id else None)[0]
+
+    def run_on(self, name: str, command: str | Sequence[str], cwd: str | None = None, **options: Any) -> JobHandle:
+        """Run a command on the worker called `name`."""
+        return self.run(command, cwd, on=name, **options)
+
+    def run_on_mac(self, command: str | Sequence[str], cwd: str | None = None, **options: Any) -> JobHandle:
+        """Run a command on a worker labelled `mac` (every Mac is)."""
+        return self.run(command, cwd, **_with_need(options, "mac"))
+
+    def run_on_rpi(self, command: str | Sequence[str], cwd: str | None = None, **options: Any) -> JobHandle:
+        """Run a command on a worker labelled `rpi` (every Raspberry Pi is)."""
+        return self.run(command, cwd, **_with_need(options, "rpi"))
+
+    def transcode(self, input: str, output: str, options: str | None = None, **more: Any) -> JobHandle:
+        """Convert a video with ffmpeg on a machine that has it; both paths are the worker's.
+
+        `options` goes to ffmpeg exactly, between input and output. The value is
+        `{"status": "success", "output": output}`. `more` are the options of `run`.
+        """
+        params = {"input": input, "output": output, "options": options}
+        anyway = more.pop("queue_anyway", False)
+        spec = make_spec(None, kind="transcode", params=params, **_with_need(more, "ffmpeg"))
+        return self.submit([spec], queue_anyway=anyway)[0]
+
+    def map(self, commands: Iterable[str | Sequence[str]], **options: Any) -> list[JobHandle]:
+        """Run many commands with the same options; 500 jobs a round trip. Handles in the order of the commands."""
+        anyway = options.pop("queue_anyway", False)
+        return self.submit([make_spec(command, **options) for command in commands], queue_anyway=anyway)
+
+    def submit(
+        self, specs: Sequence[JobSpec], *, queue_anyway: bool = False, ids: Sequence[str] | None = None
+    ) -> list[JobHandle]:
+        """Queue jobs by their specs. Raises as `run`."""
+        names = [check_id(id) for id in ids] if ids else [new_id() for _ in specs]
+        jobs = [
+            NewJob(id=id, spec=spec, lane=placement.lane_for(spec), anyway=queue_anyway)
+            for id, spec in zip(names, specs, strict=True)
+        ]
+        return self._submit(jobs)
+
+    def retry(self, id: str) -> JobHandle:
+        """A new job that asks for the same as job `id`. Raises UnknownJob and as `run`."""
+        old = self.get(id).job()
+        new = NewJob(id=new_id(), spec=old.spec, lane=old.lane, anyway=True, retry_of=old.id)
+        return self._submit([new])[0]
+
+    # ── looking ──
+
+    def get(self, id: str) -> JobHandle:
+        """A handle again, from any process or machine; the first letters of the id, or "last", will do.
+
+        Raises UnknownJob, AmbiguousJob, BrokerUnavailable.
+        """
+        if id == "last":
+            page = self.store.page(limit=1)
+            if not page:
+                raise UnknownJob("there is no job yet. Start one with: relayq run -- echo hello")
+            return JobHandle(self, page[0].id)
+        found = self.store.find(check_id(id))
+        if not found:
+            raise UnknownJob(f"no job has the id {id}: finished jobs are kept for a week. See: relayq list")
+        if id not in found and len(found) > 1:
+            raise AmbiguousJob(f"several jobs' ids begin with {id}: {', '.join(found)} … Give more letters")
+        return JobHandle(self, id if id in found else found[0])
+
+    def as_completed(self, handles: Iterable[JobHandle], timeout: float | None = None) -> Iterator[JobHandle]:
+        """The handles in the order their jobs end. Raises ResultTimeout."""
+        from relayq.errors import ResultTimeout
+
+        waiting = {handle.id: handle for handle in handles}
+        for handle in waiting.values():
+            handle.expect()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while waiting:
+            if not self.watcher.wait(lambda: any(h.heard() for h in waiting.values()), deadline):
+                raise ResultTimeout(f"{len(waiting)} jobs have not ended within {timeout:g} s; they go on")
+            for id in [id for id, handle in waiting.items() if handle.heard()]:
+                yield waiting.pop(id)
+
+    def worker_status(self) -> monitoring.WorkerStatus:
+        """All workers, as a dict that prints as a table; with the broker away {"online": False, "error": …}."""
+        try:
+            return monitoring.worker_status(self.store)
+        except BrokerUnavailable as error:
+            return monitoring.away(error)
+
+    # ── underneath ──
+
+    @property
+    def settings(self) -> Settings:
+        """Where the broker is and what else is configured; read on first use."""
+        with self._lock:
+            if self._settings is None:
+                self._settings = load()
+            return self._settings
+
+    @property
+    def store(self) -> Store:
+        """The store at the configured broker. Raises BrokerUnavailable if none is configured."""
+        settings = self.settings
+        with self._lock:
+            if self._store is None:
+                self._store = open_store(settings)
+            return self._store
+
+    @property
+    def watcher(self) -> Watcher:
+        """Waits for all handles of this client."""
+        with self._lock:
+            if self._watcher is None:
+                self._watcher = Watcher(lambda: self.store, f"c-{new_id()}")
+            return self._watcher
+
+    def _submit(self, jobs: Sequence[NewJob]) -> list[JobHandle]:
+        watcher = self.watcher
+        for start in range(0, len(jobs), BATCH):
+            batch = jobs[start : start + BATCH]
+            for job in self._patiently(batch, watcher.inbox):
+                if job.state.ended:  # it was there before
+                    watcher.note(job)
+        watcher.expect(job.id for job in jobs)
+        return [JobHandle(self, job.id, expected=True) for job in jobs]
+
+    def _patiently(self, batch: Sequence[NewJob], inbox: str) -> list[Job]:
+        """Submit; a broker that does not answer is asked again with the same ids, for `submit_patience` seconds."""
+        give_up = time.monotonic() + self.settings.submit_patience
+        said = False
+        while True:
+            try:
+                return self._with_servers(batch, inbox)
+            except BrokerRefused:
+                raise
+            except BrokerUnavailable as error:
+                left = give_up - time.monotonic()
+                if left <= 0:
+                    raise
+                if not said:
+                    sys.stderr.write(f"relayq: {error}. Trying again for {left:.0f} s …\n")
+                    said = True
+                time.sleep(min(0.5, left))
+
+    def _with_servers(self, batch: Sequence[NewJob], inbox: str) -> list[Job]:
+        """Submit; for requirements the store has not met before, say which workers meet them."""
+        try:
+            return self.store.submit(batch, inbox=inbox)
+        except Unserved as unserved:
+            workers = [state.info for state in self.store.workers()[1]]
+            for lane in unserved.lanes:
+                able = [worker.name for worker in workers if placement.eligible(worker, lane)]
+                if not able:
+                    raise NoSuchWorker(placement.refusal(workers, lane)) from None
+                for name in able:
+                    self.store.serve(name, [lane], all=False)
+            return self.store.submit(batch, inbox=inbox)
+
+
+def open_store(settings: Settings, *, timeout: float = 4.0) -> Store:
+    """The store at the configured broker; connects when it is used. Raises BrokerUnavailable if none is configured."""
+    from relayq.store.redis import RedisStore
+
+    if settings.broker_url is None:
+        raise BrokerRefused(
+            "no broker is configured. Start one on this machine with: relayq up; or name one: "
+            "export RELAYQ_BROKER_URL=redis://:PASSWORD@HOST:6379/0"
+        )
+    return RedisStore(
+        settings.broker_url,
+        lease_floor=settings.lease_floor,
+        keep=settings.keep,
+        output_budget=settings.output_budget_bytes,
+        timeout=timeout,
+    )
+
+
+def _with_need(options: dict[str, Any], need: str) -> dict[str, Any]:
+    return {**options, "needs": [*(options.get("needs") or ()), need]}

@@ -1,0 +1,208 @@
+"""Store records as status data: which workers there are, why a job waits; the one place that says so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from relayq.errors import BrokerUnavailable
+from relayq.model import Job, State, WorkerState
+from relayq.placement import ANY, requirement, why_not
+from relayq.store import Store
+
+
+class WorkerStatus(dict[str, Any]):
+    """All workers as 1.x told of them, and more; prints as a table."""
+
+    def __str__(self) -> str:
+        if not self["online"] and "error" in self:
+            return f"broker away: {self['error']}"
+        if not self["workers"]:
+            return "no worker has joined yet. Start one with: relayq worker"
+        rows = [("WORKER", "STATE", "SLOTS", "RUNNING", "WAITING", "LABELS")]
+        for name, w in self["workers"].items():
+            waiting = str(w["queued_jobs"])
+            rows.append((name, w["state"], str(w["slots"]), str(w["active_jobs"]), waiting, " ".join(w["labels"])))
+        return table(rows)
+
+
+def worker_status(store: Store) -> WorkerStatus:
+    """All workers. 1.x keys: online, total_workers, total_active, total_queued, workers{name: {type, active_jobs,
+    queued_jobs, total_jobs, online}}; with the broker away {online: False, error, workers: {}}, without raising."""
+    try:
+        now, workers = store.workers()
+        counts = store.counts()
+        waiting = store.page(states=[State.QUEUED], limit=1000) if counts[State.QUEUED] else []
+    except BrokerUnavailable as error:
+        return away(error)
+    pinned = [requirement(job.lane)[0] for job in waiting]
+    return WorkerStatus(
+        online=any(w.online for w in workers),
+        total_workers=len(workers),
+        total_active=sum(w.running for w in workers),
+        total_queued=counts[State.QUEUED],
+        jobs={str(state): count for state, count in counts.items()},
+        workers={w.info.name: _worker(w, pinned.count(w.info.name), now) for w in workers},
+    )
+
+
+def away(error: BrokerUnavailable) -> WorkerStatus:
+    """The status when the broker cannot be asked."""
+    return WorkerStatus(online=False, error=str(error), total_workers=0, total_active=0, total_queued=0, workers={})
+
+
+def _worker(worker: WorkerState, queued: int, now: float) -> dict[str, Any]:
+    info = worker.info
+    kind = next((label for label in ("mac", "rpi") if label in info.labels), "worker")
+    return {
+        "type": kind,
+        "active_jobs": worker.running,
+        "queued_jobs": queued,
+        "total_jobs": worker.running + queued,
+        "online": worker.online,
+        "state": state_word(worker, now),
+        "slots": info.slots,
+        "labels": list(info.labels),
+        "capabilities": list(info.capabilities),
+        "host": info.host,
+        "system": info.system,
+        "version": info.version,
+        "pid": info.pid,
+        "seen_at": worker.seen_at,
+        "load": worker.load,
+    }
+
+
+def state_word(worker: WorkerState, now: float) -> str:
+    """One or a few words for how a worker is."""
+    if not worker.online:
+        silent = now - worker.seen_at
+        return f"lost contact {silent:.0f} s" if worker.running and silent < 600 else "offline"
+    if worker.paused:
+        return "paused"
+    return "busy" if worker.running >= worker.info.slots else "online"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """Why a job is where it is: one sentence for the job, one for each machine."""
+
+    sentence: str
+    machines: Mapping[str, str]
+
+    def __str__(self) -> str:
+        return "\n".join([self.sentence, *(f"  {line}" for line in self.machines.values())])
+
+
+def explain(job: Job, workers: Sequence[WorkerState], now: float) -> Explanation:
+    """The same sentences everywhere: Python, command line, dashboard."""
+    if job.state is not State.QUEUED:
+        return Explanation(sentence=_elsewhere(job, workers, now), machines={})
+    machines = {w.info.name: _why(w, job, now) for w in workers}
+    able = [w for w in workers if why_not(w.info, job.lane) is None]
+    ready = [w for w in able if w.online and not w.paused]
+    return Explanation(sentence=_waiting(job, workers, able, ready, now), machines=machines)
+
+
+def _waiting(
+    job: Job, workers: Sequence[WorkerState], able: Sequence[WorkerState], ready: Sequence[WorkerState], now: float
+) -> str:
+    if job.not_before is not None and job.not_before > now:
+        return f"{job.id} waits {job.not_before - now:.0f} s before its next attempt"
+    if not able:
+        on, needs = requirement(job.lane)
+        wanted = f'called "{on}"' if on else f"that has {' and '.join(needs)}" if needs else "at all"
+        return f"{job.id} waits: there is no worker {wanted} yet"
+    if not ready:
+        names = " and ".join(w.info.name for w in able)
+        if len(able) == 1:
+            return f"{job.id} waits for {names}, which {_absence(able[0], now)}"
+        which = "every worker" if len(able) == len(workers) and job.lane == ANY else names
+        return f"{job.id} waits: {which} is away or paused"
+    if all(w.running >= w.info.slots for w in ready):
+        names = " and ".join(w.info.name for w in ready)
+        return f"{job.id} waits for a free slot: {names} {'is' if len(ready) == 1 else 'are'} busy"
+    return f"{job.id} is about to start on {ready[0].info.name}"
+
+
+def _why(worker: WorkerState, job: Job, now: float) -> str:
+    name = worker.info.name
+    if (reason := why_not(worker.info, job.lane)) is not None:
+        return f"{name} {reason}"
+    if not worker.online or worker.paused:
+        return f"{name} {_absence(worker, now)}"
+    if worker.running >= worker.info.slots:
+        return f"{name} is busy: {worker.running} of {worker.info.slots} slots in use"
+    return f"{name} could run it now"
+
+
+def _absence(worker: WorkerState, now: float) -> str:
+    if worker.online and worker.paused:
+        return f"is paused ({worker.paused})"
+    if not worker.seen_at:
+        return "has never been online"
+    return f"is offline since {clock_time(worker.seen_at, now)}"
+
+
+def _elsewhere(job: Job, workers: Sequence[WorkerState], now: float) -> str:
+    attempt = job.attempt
+    if job.state is State.RUNNING and attempt is not None:
+        holder = next((w for w in workers if w.info.name == attempt.worker), None)
+        if attempt.offered_at is not None:
+            return f"{job.id} ran on {attempt.worker}, which has lost contact; another worker will take it"
+        if holder is not None and not holder.online:
+            return f"{job.id} runs on {attempt.worker}, which {_absence(holder, now)}"
+        return f"{job.id} runs on {attempt.worker} for {duration(now - attempt.claimed_at)}"
+    return f"{job.id} {ending(job)}"
+
+
+def ending(job: Job) -> str:
+    """How an ended job ended, as the end of a sentence."""
+    outcome = job.attempt.outcome if job.attempt else None
+    where = f" on {job.worker}" if job.worker else ""
+    match job.reason:
+        case "exited" if outcome is not None and outcome.signal is not None:
+            text = f"was ended by signal {outcome.signal}{where}"
+        case "exited":
+            code = outcome.exit_code if outcome else None
+            text = "succeeded" + where if code == 0 else f"failed{where} with exit code {code}"
+        case "timed_out":
+            text = f"ran longer than its timeout of {job.spec.timeout:g} s{where}"
+        case "cancelled":
+            text = "was cancelled"
+        case "worker_lost":
+            text = f"was lost with {job.worker}"
+        case "poison":
+            text = f"was lost {job.losses} times with the worker that ran it, and is not tried again"
+        case "queue_timed_out":
+            text = f"waited longer than its queue_timeout of {job.spec.queue_timeout:g} s"
+        case "not_started":
+            text = f"could not be started{where}"
+        case _:
+            text = f"ended: {job.reason}"
+    return f"{text}: {job.message}" if job.message else text
+
+
+def clock_time(at: float, now: float) -> str:
+    """An instant for people: the time of day, with the date if that is not today's."""
+    same_day = time.localtime(at)[:3] == time.localtime(now)[:3]
+    return time.strftime("%H:%M" if same_day else "%Y-%m-%d %H:%M", time.localtime(at))
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people: 0.4 s, 12 s, 3 min, 2 h 5 min."""
+    if seconds < 10:
+        return f"{max(0.0, seconds):.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = int(seconds // 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def table(rows: Sequence[Sequence[str]], width: int = 80) -> str:
+    """Columns of text in lines of at most `width`: the last column gives way."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in lines)

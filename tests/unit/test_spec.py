@@ -1,0 +1,77 @@
+"""What may be asked, and what is said of the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from relayq.errors import BadSpec
+from relayq.model import OnLost
+from relayq.spec import check_id, make_spec
+
+
+def test_a_str_is_for_the_shell_and_a_list_is_exact() -> None:
+    """The two forms of a command."""
+    assert make_spec("a | b").command == "a | b"
+    assert make_spec(["a", "b c"]).command == ("a", "b c")
+
+
+def test_absent_options_are_the_defaults() -> None:
+    """None means: not given."""
+    assert make_spec("x", timeout=None, retries=None, needs=None) == make_spec("x")
+
+
+def test_options_are_normalised() -> None:
+    """What people write is accepted."""
+    spec = make_spec("x", needs="heavy", stdin="héllo", on_lost="wait", env={"A": "1"})
+    assert (spec.needs, spec.stdin, spec.on_lost) == (("heavy",), "héllo".encode(), OnLost.WAIT)
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "words"),
+    [
+        ("", {}, "empty"),
+        ("   ", {}, "empty"),
+        ([], {}, "empty"),
+        (None, {}, "got nothing"),
+        (7, {}, "got int"),
+        (["a", 7], {}, "got int"),
+        ("a\0b", {}, "NUL"),
+        (["a", "b\0"], {}, "NUL"),
+        ("x" * 10_000_000, {}, "at most 128 KiB"),
+        ("x", {"stdin": b"x" * 5_000_000}, "at most 4 MiB"),
+        ("x", {"timeout": "soon"}, "timeout must be seconds"),
+        ("x", {"timeout": True}, "timeout must be seconds"),
+        ("x", {"timeout": -1}, "more than 0"),
+        ("x", {"retries": 1.5}, "whole number"),
+        ("x", {"retries": 1000}, "from 0 to 100"),
+        ("x", {"priority": 11}, "from -10 to 10"),
+        ("x", {"on": "no such\nname"}, "worker's name"),
+        ("x", {"needs": ["ok", "not ok!"]}, "label"),
+        ("x", {"needs": [1]}, "list of labels"),
+        ("x", {"env": {"A": 1}}, "dict of str"),
+        ("x", {"env": {"A=B": "1"}}, "environment variable"),
+        ("x", {"env": ["A=1"]}, "dict of str"),
+        ("x", {"cwd": 3}, "cwd must be a str"),
+        ("x", {"cwd": "a\0b"}, "NUL"),
+        ("x", {"on_lost": "cry"}, "requeue, wait, fail"),
+        ("x", {"colour": "red"}, "no option called 'colour'"),
+        ("x", {"script": "y"}, "not both"),
+        (None, {"script": " \n"}, "script is empty"),
+        (None, {"kind": "bake"}, "no kind of job"),
+    ],
+)
+def test_what_cannot_be_is_said_in_one_sentence(command: Any, options: dict[str, Any], words: str) -> None:
+    """And at once, where it was written."""
+    with pytest.raises(BadSpec) as caught:
+        make_spec(command, **options)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("id", ["", "-x", "a b", "x" * 65, 3, "a/b", None])
+def test_ids_are_plain_words(id: Any) -> None:
+    """They stand in keys, paths and command lines."""
+    with pytest.raises(BadSpec):
+        check_id(id)
