@@ -1,0 +1,118 @@
+"""The Celery tasks a worker answers: the ring, and the tasks of 1.x. Importing it makes the Celery application.
+
+`celery -A relayq.tasks worker --concurrency=2 --hostname=mac-mini@%h` starts a worker, as in 1.x; `relayq worker` too.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+from celery import signals
+from celery.worker.control import control_command
+
+from relayq import broker
+from relayq.client import open_store
+from relayq.config import load
+from relayq.errors import BrokerRefused, RelayqError
+from relayq.store import Store
+from relayq.worker.agent import Agent
+
+log = logging.getLogger("relayq.worker")
+
+settings = load()
+# Without a broker the application exists (a help text, an import in a test) but no worker starts: see `_begin`.
+app = broker.make_app(settings.broker_url or "redis://127.0.0.1:1/0")
+agent: Agent | None = None
+name = ""
+
+
+@signals.celeryd_init.connect
+def _begin(sender: str, instance: Any, conf: Any, **_: Any) -> None:
+    """Celery is about to start a worker: choose its queues, and make sure that it may be."""
+    global agent, name  # noqa: PLW0603  (a Celery application is a module; its agent is its only state)
+    name = broker.configure_worker(app, sender, conf, default=settings.worker_name)
+    try:
+        if settings.broker_url is None:
+            raise BrokerRefused("no broker is configured. Start one on this machine with: relayq up")
+        if settings.nice:
+            os.nice(settings.nice)
+        agent = Agent(
+            settings,
+            name=name,
+            slots=_slots(instance),
+            open_store=_store,
+            write_answer=_write_answer,
+            replaced=_stop_process,
+        )
+        agent.check_broker()
+    except RelayqError as error:
+        sys.exit(f"relayq: {error}")
+
+
+@signals.worker_ready.connect
+def _register(sender: Any, **_: Any) -> None:
+    """Rings are heard from now on."""
+    assert agent is not None
+    try:
+        agent.start(broker.bell_for(app, name, sender.hostname))
+    except RelayqError as error:
+        log.error("%s", error)
+        _stop_process()
+
+
+@signals.worker_shutting_down.connect
+def _stop(sig: str, how: str, **_: Any) -> None:
+    """Told to stop: let go of the jobs; told again by Ctrl-C: end them."""
+    if agent is not None:
+        log.info("stopping (%s); jobs %s", sig, "are ended" if how == "Cold" else "go on without this worker")
+        agent.stop(end_jobs=how == "Cold")
+
+
+@app.task(name=broker.RING_TASK)
+def ring() -> None:
+    """There is work for this worker."""
+    assert agent is not None
+    agent.ring()
+
+
+@control_command(name=broker.PULSE_COMMAND)
+def pulse(state: Any) -> None:
+    """Something concerns a running attempt."""
+    if agent is not None:
+        agent.pulse_now()
+
+
+@app.task(name="relayq.run_command", bind=True)
+def run_command(self: Any, command: str, cwd: str | None = None, routing_key: str | None = None) -> None:
+    """1.x: run a command anywhere, or on the worker its `routing_key` names; answers its stdout."""
+    assert agent is not None
+    agent.submit_for_celery(self.request.id, command, cwd=cwd, on=routing_key)
+
+
+@app.task(name="relayq.transcode_video", bind=True)
+def transcode_video(self: Any, input_file: str, output_file: str, options: str | None = None) -> None:
+    """1.x: convert a video; answers {"status": "success", "output": output_file}."""
+    assert agent is not None
+    params = {"input": input_file, "output": output_file, "options": options}
+    agent.submit_for_celery(self.request.id, None, kind="transcode", params=params, needs=["ffmpeg"])
+
+
+def _slots(instance: Any) -> int:
+    given = getattr(instance, "concurrency", None)
+    return int(given) if given else settings.slots
+
+
+def _store(timeout: float) -> Store:
+    return open_store(settings, timeout=timeout)
+
+
+def _write_answer(task_id: str, value: Any, error: Exception | None) -> None:
+    broker.store_result(app, task_id, value=value, error=error)
+
+
+def _stop_process() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)

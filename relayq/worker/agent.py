@@ -1,0 +1,206 @@
+"""A worker's life: it registers, answers rings, and lets go of what runs when it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from relayq.config import Settings
+from relayq.errors import BadSpec, BrokerRefused, BrokerUnavailable, Replaced
+from relayq.model import Bell, Held
+from relayq.placement import eligible, lane_for
+from relayq.spec import make_spec
+from relayq.store import NewJob, Store
+from relayq.supervisor.messages import SessionClosed, SupervisorError
+from relayq.worker import attempt, ending, facts, workspace
+from relayq.worker.answers import PREFIX, Answers, Write
+from relayq.worker.holding import Holding, held_of, key_of
+from relayq.worker.identity import NameLock, identity
+from relayq.worker.pulse import Pulser
+from relayq.worker.reporting import LetGo, Reporter
+from relayq.worker.sessions import Sessions
+
+log = logging.getLogger("relayq.worker")
+
+T = TypeVar("T")
+
+
+class Agent:
+    """One a process.
+
+    `open_store` makes a store with the given timeout; `write_answer` puts a 1.x answer where its client looks for it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        name: str,
+        slots: int,
+        open_store: Callable[[float], Store],
+        write_answer: Write,
+        replaced: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._lock = NameLock(settings.home, name)
+        self._info = facts.describe(name=name, identity=identity(settings.home), slots=slots, labels=settings.labels)
+        self._store = open_store(5.0)
+        self._pulse_store = open_store(2.0)
+        self._answers = Answers(self._store, write_answer)
+        self._on_replaced = replaced
+        self._stopping = threading.Event()
+        self._holding = Holding()
+        self._reporter = Reporter(self._store, name, self._info.incarnation, self._stopping, self._job_ended)
+        self._sessions = Sessions(settings.home)
+        self._tools = attempt.Tools(settings.home, self._holding, self._reporter, self._sessions)
+        self._pulser: Pulser | None = None
+
+    # ── life ──
+
+    def check_broker(self) -> None:
+        """Raise BrokerRefused if starting is no use; a broker that is away is waited for."""
+        try:
+            self._store.lanes()
+        except BrokerRefused:
+            raise
+        except BrokerUnavailable as error:
+            log.warning("%s", error)
+
+    def start(self, bell: Bell) -> None:
+        """Register, take back what runs here, and begin to look for work. Waits for a broker that is away."""
+        known = self._sessions.mine().list()
+        running = [held_of(state.key) for state in known]
+        registered = self._until_answered(lambda: self._store.register(self._info, bell, running))
+        lanes = [lane for lane in registered.lanes if eligible(self._info, lane)]
+        version = self._until_answered(lambda: self._store.serve(self._info.name, lanes, all=True))
+        for held in running:
+            if held.job in registered.adopted:
+                self._adopt(held)
+            else:
+                self._discard(held)
+        self._sweep_workspaces(running)
+        self._pulser = Pulser(
+            self._pulse_store,
+            self._info,
+            self._holding,
+            lease_floor=self._settings.lease_floor,
+            lanes_version=version,
+            sessions=self._sessions,
+            replaced=self._replaced,
+            chores=[self._answers.overdue],
+        )
+        self._pulser.start()
+        log.info("worker %s is ready: %s slots, labels %s", self._info.name, self._info.slots, self._info.labels)
+
+    def ring(self) -> None:
+        """There is work: claim jobs and run them one after another until nothing is left. Called in a slot's thread."""
+        try:
+            claim = None if self._stopping.is_set() else self._reporter.claim()
+            while claim is not None:
+                claim = attempt.run(claim, self._tools)
+        except (LetGo, SessionClosed):
+            return
+        except SupervisorError as error:
+            log.error("no supervisor: %s", error)
+
+    def pulse_now(self) -> None:
+        """Something concerns a running attempt."""
+        if self._pulser is not None:
+            self._pulser.now()
+
+    def submit_for_celery(self, task_id: str, command: str | None, **options: Any) -> None:
+        """Make a 1.x task a job, which holds no slot while it waits; its answer is written when it ends."""
+        try:
+            spec = make_spec(command, **options)
+        except BadSpec as error:
+            return self._answers.refuse(task_id, error)
+        job = NewJob(id=f"{PREFIX}{task_id}", spec=spec, lane=lane_for(spec), anyway=True, celery_id=task_id)
+        self._until_answered(lambda: self._store.submit([job]))
+        return None
+
+    def stop(self, *, end_jobs: bool = False) -> None:
+        """Let go: slots return, jobs run on under the supervisor, the store keeps them for the next worker.
+
+        With `end_jobs` (also after a first call) the jobs are ended and given back.
+        """
+        if not self._stopping.is_set():
+            self._let_go()
+        if end_jobs:
+            ending.end_jobs(self._settings.home, self._pulse_store)
+
+    def _let_go(self) -> None:
+        self._stopping.set()
+        if self._pulser is not None:
+            self._pulser.stop()
+        self._sessions.interrupt()
+        try:
+            self._pulse_store.leave(self._info.name, self._info.incarnation)
+        except (BrokerUnavailable, Replaced) as error:
+            log.warning("left without saying goodbye: %s", error)
+        self._lock.release()
+
+    # ── adopting ──
+
+    def _adopt(self, held: Held) -> None:
+        thread = threading.Thread(target=self._attend, args=(held,), name=f"relayq-adopted-{held.job}", daemon=True)
+        thread.start()
+
+    def _attend(self, held: Held) -> None:
+        try:
+            [job] = self._until_answered(lambda: self._store.get([held.job]))
+            if job is None:
+                return self._discard(held)
+            with self._holding.of(held):
+                self._sessions.mine().attach(key_of(held))
+                claim = attempt.attend(held, job.spec, self._tools)
+            while claim is not None:
+                claim = attempt.run(claim, self._tools)
+        except (LetGo, SessionClosed):
+            return None
+        except SupervisorError as error:
+            log.error("no supervisor: %s", error)
+        return None
+
+    def _discard(self, held: Held) -> None:
+        """A process whose attempt no longer counts does not go on running unseen."""
+        log.info("ending a superseded process", extra={"job": held.job, "attempt": held.number})
+        session = self._sessions.mine()
+        session.stop(key_of(held), reason=attempt.SUPERSEDED)
+        session.forget(key_of(held))
+
+    def _sweep_workspaces(self, running: list[Held]) -> None:
+        kept = {workspace.folder_of(self._settings.home, held) for held in running}
+        folder = self._settings.home / "work"
+        for left in folder.iterdir() if folder.is_dir() else ():
+            if left not in kept:
+                workspace.remove(left)
+
+    # ── underneath ──
+
+    def _until_answered(self, call: Callable[[], T]) -> T:
+        """A worker that starts before its broker waits for it; one that is refused does not."""
+        said = False
+        while True:
+            try:
+                return call()
+            except BrokerRefused:
+                raise
+            except BrokerUnavailable as error:
+                if not said:
+                    log.warning("waiting for the broker: %s", error)
+                said = True
+                if self._stopping.wait(1.0):
+                    raise LetGo from error
+
+    def _job_ended(self, id: str) -> None:
+        try:
+            self._answers.ended(id)
+        except BrokerUnavailable:
+            return  # found overdue later
+
+    def _replaced(self) -> None:
+        self._stopping.set()
+        self._sessions.interrupt()
+        self._on_replaced()

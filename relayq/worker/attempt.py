@@ -1,0 +1,122 @@
+"""One attempt from claim to finish, top to bottom."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from relayq import kinds
+from relayq.errors import StaleAttempt
+from relayq.model import Held, JobSpec, Outcome, Reason
+from relayq.store import Claim
+from relayq.supervisor.client import Session
+from relayq.supervisor.messages import Exit, Order, SupervisorGone
+from relayq.worker.holding import Holding, key_of, may_freeze
+from relayq.worker.output import Unsent
+from relayq.worker.reporting import Reporter
+from relayq.worker.sessions import Sessions
+from relayq.worker.workspace import Workspace
+
+log = logging.getLogger("relayq.worker")
+
+SUPERSEDED = "superseded"  #: ended because a newer attempt has the job: nobody wants to hear of it
+WORKER_STOPPED = Reason.WORKER_STOPPED.value
+LOST = frozenset({"supervisor_lost", "unknown"})  #: the process went with its supervisor
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What an attempt works with."""
+
+    home: Path
+    holding: Holding
+    reporter: Reporter
+    sessions: Sessions
+
+
+def run(claim: Claim, tools: Tools) -> Claim | None:
+    """Run one attempt to its end, say how it ended, and answer with the next job for this slot."""
+    held, spec = claim.held, claim.job.spec
+    try:
+        plan = kinds.get_kind(spec.kind).plan(spec)
+        with tools.holding.of(held), Workspace(tools.home, held, plan) as workspace:
+            tools.sessions.mine().start(order(claim, workspace.argv, plan.stdin))
+            return attend(held, spec, tools)
+    except (KeyError, OSError, ValueError) as trouble:
+        log.warning("attempt could not start", extra={"job": held.job, "error": repr(trouble)})
+        outcome = Outcome(reason=Reason.NOT_STARTED, message=f"{tools.reporter.worker} cannot prepare it: {trouble}")
+        return tools.reporter.give_back(held, outcome, lost=False)
+
+
+def attend(held: Held, spec: JobSpec, tools: Tools) -> Claim | None:
+    """Stay with a started attempt to its end; also with one that an earlier worker started (adopt)."""
+    unsent = Unsent(spec.max_output_bytes)
+    try:
+        exit = follow(held, tools.sessions.mine(), unsent, tools)
+    except SupervisorGone:
+        tools.sessions.drop()
+        return tools.reporter.give_back(held, Outcome(reason=Reason.KILLED), lost=True)
+    following = report(held, spec, exit, unsent, tools)
+    with suppress(SupervisorGone):  # then there is nothing left to be forgotten
+        tools.sessions.mine().forget(key_of(held))
+    return following
+
+
+def follow(held: Held, session: Session, unsent: Unsent, tools: Tools) -> Exit:
+    """Pass output on while the process runs. What is left in `unsent` goes with the end."""
+    while True:
+        frame = session.next(timeout=unsent.due_in())
+        if isinstance(frame, Exit):
+            unsent.add(frame.rest)
+            return frame
+        if frame is not None:
+            unsent.add([frame])
+        try:
+            unsent.send_if_due(lambda chunks: tools.reporter.append(held, chunks))
+        except StaleAttempt:
+            session.stop(key_of(held), reason=SUPERSEDED)
+
+
+def report(held: Held, spec: JobSpec, exit: Exit, unsent: Unsent, tools: Tools) -> Claim | None:
+    """Tell the store how the attempt ended; answers with the next job for this slot."""
+    if exit.reason == SUPERSEDED:
+        return tools.reporter.claim()
+    if exit.reason in LOST or exit.reason == WORKER_STOPPED or exit.fault == "machine":
+        return tools.reporter.give_back(held, outcome_of(exit, spec), lost=exit.reason in LOST)
+    return tools.reporter.finish(held, outcome_of(exit, spec), unsent.take())
+
+
+def order(claim: Claim, argv: list[str], stdin: bytes | None) -> Order:
+    """What the supervisor is to start."""
+    spec = claim.job.spec
+    freeze = may_freeze(spec)
+    return Order(
+        key=key_of(claim.held),
+        argv=argv,
+        cwd=spec.cwd,
+        env=dict(spec.env),
+        stdin=stdin,
+        timeout=spec.timeout,
+        kill_grace=spec.kill_grace,
+        max_output_bytes=spec.max_output_bytes,
+        freeze=freeze,
+        deadline=max(1.0, claim.term - 3.0) if freeze else None,
+    )
+
+
+def outcome_of(exit: Exit, spec: JobSpec) -> Outcome:
+    """The supervisor's words as the store's."""
+    reason = Reason.KILLED if exit.reason in LOST else Reason(exit.reason)
+    success = reason is Reason.EXITED and exit.exit_code == 0
+    return Outcome(
+        reason=reason,
+        exit_code=exit.exit_code,
+        signal=exit.signal,
+        message=exit.error,
+        stdout_bytes=exit.stdout_bytes,
+        stderr_bytes=exit.stderr_bytes,
+        duration=exit.duration,
+        value=kinds.get_kind(spec.kind).value(spec) if success else None,
+    )

@@ -1,0 +1,90 @@
+"""A slot's talk with the store: claims and ends, said until they are heard."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from relayq.errors import BrokerUnavailable, Replaced
+from relayq.model import Chunk, Held, Outcome
+from relayq.store import Claim, Finish, Store
+
+log = logging.getLogger("relayq.worker")
+T = TypeVar("T")
+
+
+class LetGo(Exception):
+    """The worker stops: what runs, runs on under the supervisor, and the next worker takes care of it."""
+
+
+class Reporter:
+    """Safe to share between slots. `ended` hears of every job that an end given here may have ended."""
+
+    def __init__(
+        self, store: Store, worker: str, incarnation: str, stopping: threading.Event, ended: Callable[[str], None]
+    ) -> None:
+        self.worker = worker
+        self.incarnation = incarnation
+        self._store = store
+        self._stopping = stopping
+        self._ended = ended
+
+    def claim(self) -> Claim | None:
+        """The next job for a slot; None if there is none, or this worker has been replaced."""
+        nonce = _nonce()
+        try:
+            return self._until_heard(
+                lambda repeat: self._store.claim(self.worker, self.incarnation, nonce, repeat=repeat), tries=3
+            )
+        except (Replaced, BrokerUnavailable):
+            return None  # the pulse finds out as well, and does what is to be done
+
+    def finish(self, held: Held, outcome: Outcome, chunks: Sequence[Chunk]) -> Claim | None:
+        """The end of an attempt with its last output; answers with the next job for the slot."""
+        nonce = None if self._stopping.is_set() else _nonce()
+        answer = self._until_heard(
+            lambda repeat: self._store.finish(
+                self.worker, self.incarnation, held, outcome, chunks, next_nonce=nonce, repeat=repeat
+            )
+        )
+        return self._heard(held, answer)
+
+    def give_back(self, held: Held, outcome: Outcome, *, lost: bool) -> Claim | None:
+        """The end of an attempt that is not the job's doing; answers with the next job for the slot."""
+        answer = self._until_heard(
+            lambda _: self._store.give_back(self.worker, self.incarnation, held, outcome, lost=lost)
+        )
+        self._heard(held, answer)
+        return None if self._stopping.is_set() else self.claim()
+
+    def append(self, held: Held, chunks: Sequence[Chunk]) -> None:
+        """Output of a running attempt. Raises StaleAttempt, BrokerUnavailable."""
+        self._store.append(held, chunks)
+
+    def _heard(self, held: Held, answer: Finish) -> Claim | None:
+        if not answer.heard:
+            log.info("an attempt's end came too late", extra={"job": held.job, "attempt": held.number})
+        if answer.state is not None and answer.state.ended:
+            self._ended(held.job)
+        return answer.next
+
+    def _until_heard(self, call: Callable[[bool], T], tries: int | None = None) -> T:
+        """Say it again while the broker is away: ends are kept by the supervisor until somebody has heard them."""
+        pause, repeat = 0.2, False
+        while True:
+            try:
+                return call(repeat)
+            except BrokerUnavailable:
+                if tries is not None and (tries := tries - 1) == 0:
+                    raise
+            repeat = True
+            if self._stopping.wait(pause):
+                raise LetGo
+            pause = min(pause * 2, 2.0)
+
+
+def _nonce() -> str:
+    return os.urandom(8).hex()
