@@ -68,8 +68,14 @@ def _register(sender: Any, **_: Any) -> None:
 def _stop(sig: str, how: str, **_: Any) -> None:
     """Told to stop: let go of the jobs; told again by Ctrl-C: end them."""
     if agent is not None:
-        log.info("stopping (%s); jobs %s", sig, "are ended" if how == "Cold" else "go on without this worker")
-        agent.stop(end_jobs=how == "Cold")
+        agent.stop(end_jobs=how == "Cold", interrupted=sig == "SIGINT")
+
+
+@signals.worker_shutdown.connect
+def _linger(**_: Any) -> None:
+    """After Ctrl-C: a moment to press it again."""
+    if agent is not None:
+        agent.linger()
 
 
 @app.task(name=broker.RING_TASK)

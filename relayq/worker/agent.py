@@ -25,6 +25,7 @@ from relayq.worker.sessions import Sessions
 log = logging.getLogger("relayq.worker")
 
 T = TypeVar("T")
+LINGER = 3.0  #: seconds that a worker waits for a second Ctrl-C
 
 
 class Agent:
@@ -51,6 +52,8 @@ class Agent:
         self._answers = Answers(self._store, write_answer)
         self._on_replaced = replaced
         self._stopping = threading.Event()
+        self._jobs_ended = threading.Event()
+        self._lingers = False
         self._holding = Holding()
         self._reporter = Reporter(self._store, name, self._info.incarnation, self._stopping, self._job_ended)
         self._sessions = Sessions(settings.home)
@@ -120,15 +123,28 @@ class Agent:
         self._until_answered(lambda: self._store.submit([job]))
         return None
 
-    def stop(self, *, end_jobs: bool = False) -> None:
+    def stop(self, *, end_jobs: bool = False, interrupted: bool = False) -> None:
         """Let go: slots return, jobs run on under the supervisor, the store keeps them for the next worker.
 
-        With `end_jobs` (also after a first call) the jobs are ended and given back.
+        With `end_jobs` (also after a first call) the jobs are ended and given back. `interrupted` from a terminal,
+        the worker stays a moment longer for that second Ctrl-C.
         """
         if not self._stopping.is_set():
+            left = len(self._holding.all())
+            self._lingers = interrupted and left > 0
+            log.info("stopping; %s jobs go on without this worker", left)
+            if self._lingers:
+                log.info("press Ctrl-C again within %.0f s to end them", LINGER)
             self._let_go()
         if end_jobs:
-            ending.end_jobs(self._settings.home, self._pulse_store)
+            ended = ending.end_jobs(self._settings.home, self._pulse_store, grace=1.0)
+            log.info("ended %s jobs; they are waiting again", ended)
+            self._jobs_ended.set()
+
+    def linger(self) -> None:
+        """Wait for the second Ctrl-C, if there was a first and something to end."""
+        if self._lingers:
+            self._jobs_ended.wait(LINGER)
 
     def _let_go(self) -> None:
         self._stopping.set()

@@ -1,0 +1,155 @@
+"""What becomes of jobs when workers come and go."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from relayq.model import Reason, State
+from tests.conftest import wait_until
+
+from .conftest import Fleet
+from .test_jobs import alive
+
+
+def test_a_worker_is_found_as_in_1x(fleet: Fleet) -> None:
+    """`pgrep -f "celery.*relayq"` finds it, and not the supervisor."""
+    worker = fleet.start()
+    fleet.client.run("true").get(timeout=10)
+    found = subprocess.run(["pgrep", "-f", "celery.*relayq"], capture_output=True, text=True, check=True).stdout
+    assert str(worker.process.pid) in found.split()
+    for pid in found.split():
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        assert re.search(r"celery.*-A relayq.tasks worker", command)
+
+
+def test_a_job_for_a_machine_that_is_away_starts_within_two_seconds_of_its_return(fleet: Fleet) -> None:
+    """It waits, and says for whom."""
+    worker = fleet.start("mac-mini")
+    worker.signal(signal.SIGTERM)
+    worker.process.wait(10)
+    handle = fleet.client.run_on("mac-mini", "echo back")
+    assert "waits for mac-mini, which is offline since" in handle.explain().sentence
+    worker.start()
+    fleet.online("mac-mini")
+    registered = time.monotonic()
+    assert handle.get(timeout=10) == "back\n"
+    assert time.monotonic() - registered < 2
+
+
+def test_term_lets_go_of_jobs_and_the_next_worker_finishes_them(fleet: Fleet) -> None:
+    """P9, P10: a restart or an upgrade ends no job, and its output has no gap and no repeat."""
+    worker = fleet.start()
+    handle = fleet.client.run("for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.5; done; exit 5")
+    wait_until(lambda: handle.state is State.RUNNING)
+    stopped = time.monotonic()
+    worker.signal(signal.SIGTERM)
+    assert worker.process.wait(6) == 0
+    assert time.monotonic() - stopped < 5
+    worker.start()
+    result = handle.result(timeout=30)
+    assert result.stdout == b"".join(b"%d\n" % i for i in range(1, 9))
+    assert (result.exit_code, len(result.attempts)) == (5, 1)
+
+
+def test_kill_9_of_the_worker_ends_no_job(fleet: Fleet) -> None:
+    """Also when the process ends while no worker is there."""
+    worker = fleet.start()
+    ends = fleet.client.run("echo before; sleep 1; echo after; exit 3")
+    goes_on = fleet.client.run("echo one; sleep 5; echo two")
+    wait_until(lambda: ends.state is State.RUNNING and goes_on.state is State.RUNNING)
+    worker.kill()
+    time_over = time.monotonic() + 1.5
+    wait_until(lambda: time.monotonic() > time_over)
+    worker.start()
+    result = ends.result(timeout=20)
+    assert (result.stdout, result.exit_code, len(result.attempts)) == (b"before\nafter\n", 3, 1)
+    result = goes_on.result(timeout=20)
+    assert (result.stdout, result.exit_code, len(result.attempts)) == (b"one\ntwo\n", 0, 1)
+
+
+def test_a_second_interrupt_ends_the_jobs_and_gives_them_back(fleet: Fleet, tmp_path: Path) -> None:
+    """Uncounted: nobody lost anything (P10)."""
+    worker = fleet.start()
+    handle = fleet.client.run(f"echo $$ > {tmp_path}/pid; sleep 600")
+    wait_until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip())
+    worker.signal(signal.SIGINT)
+    wait_until(lambda: "press Ctrl-C again" in worker.log.read_text(), describe=fleet.logs)
+    worker.signal(signal.SIGINT)
+    worker.process.wait(10)
+    wait_until(lambda: not alive(int((tmp_path / "pid").read_text())), describe=fleet.logs)
+    wait_until(lambda: handle.state is State.QUEUED, describe=lambda: (handle.job(), fleet.logs()))
+    job = handle.job()
+    assert job.losses == 0
+    assert job.attempts[0].outcome is not None
+    assert job.attempts[0].outcome.reason is Reason.WORKER_STOPPED
+
+
+@pytest.mark.parametrize("fleet", [1.5], indirect=True)
+def test_a_lost_machines_job_is_finished_by_another(fleet: Fleet, tmp_path: Path) -> None:
+    """The plain lease rule: attempt 2, and the record shows both."""
+    first = fleet.start("one", slots=1)
+    handle = fleet.client.run(f"echo $RELAYQ_ATTEMPT >> {tmp_path}/starts; sleep 2; echo done")
+    wait_until(lambda: handle.state is State.RUNNING)
+    fleet.start("two", slots=1)
+    first.lose_power()
+    assert handle.get(timeout=30) == "done\n"
+    attempts = handle.job().attempts
+    assert [a.worker for a in attempts] == ["one", "two"]
+    assert attempts[0].outcome is not None
+    assert attempts[0].outcome.reason is Reason.WORKER_LOST
+    assert (tmp_path / "starts").read_text() == "1\n2\n"
+
+
+@pytest.mark.parametrize("fleet", [1.5], indirect=True)
+def test_a_returning_machine_ends_its_stale_process(fleet: Fleet, tmp_path: Path) -> None:
+    """Its worker died, its supervisor went on: what was given to another is ended, unheard."""
+    first = fleet.start("one", slots=1)
+    handle = fleet.client.run(f"echo $$ >> {tmp_path}/pids; sleep 6; echo done by $RELAYQ_ATTEMPT")
+    wait_until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().strip())
+    fleet.start("two", slots=1)
+    first.kill()
+    wait_until(lambda: len(handle.job().attempts) == 2, 20)
+    first.start()
+    stale = int((tmp_path / "pids").read_text().split()[0])
+    wait_until(lambda: not alive(stale), 20, describe=fleet.logs)
+    assert handle.get(timeout=30) == "done by 2\n"
+
+
+def test_the_same_name_runs_once_on_a_machine(fleet: Fleet) -> None:
+    """And the second says so, instead of fighting."""
+    worker = fleet.start()
+    second = subprocess.run(
+        worker.argv, env=worker.env, cwd=worker.home, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert second.returncode != 0
+    assert "a worker called w runs on this machine already" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_a_taken_name_is_refused_to_another_machine(fleet: Fleet, tmp_path: Path) -> None:
+    """With the two ways out."""
+    worker = fleet.start()
+    env = {**worker.env, "RELAYQ_HOME": str(tmp_path / "elsewhere")}
+    second = subprocess.run(worker.argv, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False)
+    assert "relayq worker remove w" in second.stdout + second.stderr
+
+
+def test_a_wrong_password_stops_a_worker_with_a_sentence(fleet: Fleet, tmp_path: Path) -> None:
+    """Not a loop of tracebacks."""
+    url = fleet.url.replace("redis://:", "redis://:wrong")
+    env = {**os.environ, "RELAYQ_HOME": str(tmp_path / "h"), "RELAYQ_BROKER_URL": url}
+    argv = ["-m", "celery", "-A", "relayq.tasks", "worker", "--hostname=x@%h"]
+    said = subprocess.run(
+        [sys.executable, *argv], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert said.returncode != 0
+    assert "refuses the password" in said.stderr
+    assert "Traceback" not in said.stderr
