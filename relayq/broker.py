@@ -34,8 +34,8 @@ from __future__ import annotations
 
 import logging
 import os
-import queue
 import signal
+import socket
 import ssl
 import sys
 import threading
@@ -71,6 +71,8 @@ _SOCKET_SECONDS = 5.0  #: must exceed _BRPOP_SECONDS, whose answer may be as lat
 _CONNECT_SECONDS = 2.0
 _RETRY_SECONDS = 2.0  #: between two tries to reach a broker that is away
 _COMPLAIN_SECONDS = 60.0  #: between two log lines about it
+
+_STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 log = logging.getLogger(__name__)
 
@@ -239,44 +241,48 @@ class _Manners(bootsteps.StartStopStep):
     def __init__(self, worker: Any, **options: Any) -> None:
         # Also for `celery -A relayq.tasks worker` without the options that `worker_argv` gives.
         worker.options.update(without_mingle=True, without_gossip=True, without_heartbeat=True)
-        self._told: queue.SimpleQueue[signal.Signals] = queue.SimpleQueue()
         super().__init__(worker, **options)
 
     def start(self, worker: Any) -> None:
         if threading.current_thread() is not threading.main_thread():
             return  # a worker inside another program: signals are that program's
-        for one in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            signal.signal(one, self._hear)
+        # Python runs handlers in the main thread, which may miss one while it waits for the slots. The wakeup
+        # descriptor is written at once, whatever that thread does.
+        self._heard, self._told = socket.socketpair()
+        self._told.setblocking(False)
+        signal.set_wakeup_fd(self._told.fileno(), warn_on_full_buffer=False)
+        for one in _STOPS:
+            signal.signal(one, _nothing)
         if sys.__stdout__ is None or not sys.__stdout__.isatty():
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # Celery would restart itself, untold
         threading.Thread(target=self._stop, args=(worker,), name="relayq-stop", daemon=True).start()
 
-    def _hear(self, number: int, _frame: object) -> None:
-        # Nothing that takes a lock: the main thread, interrupted here, may hold it.
-        worker_state.should_stop = os.EX_OK
-        self._told.put(signal.Signals(number))
-
     def _stop(self, worker: Any) -> None:
-        how, told = "Warm", self._told.get()
+        told = self._next_signal()
         end = threading.Timer(STOP_SECONDS, _leave)
         end.daemon = True
         end.start()
-        while True:
-            signals.worker_shutting_down.send(sender=worker.hostname, sig=told.name, how=how, exitcode=os.EX_OK)
-            self._hurry(worker)
-            how = "Warm"
-            while how == "Warm":
-                told = self._told.get()
-                if told is not signal.SIGTERM:
-                    how = "Cold"
-
-    def _hurry(self, worker: Any) -> None:
+        worker_state.should_stop = os.EX_OK
+        self._tell(worker, told, "Warm")
         with suppress(Exception):
             worker.hub.call_soon(_nothing)  # the loop sees `should_stop` when it turns
         # Closing the connection, Celery reads the answer to the pending BRPOP: do not wait seconds for that.
         connection = getattr(getattr(worker, "consumer", None), "connection", None)
         if connection is not None:
             bound_open_broker_sockets(connection, 0.1)
+        while True:
+            told = self._next_signal()
+            if told is not signal.SIGTERM:
+                self._tell(worker, told, "Cold")
+
+    def _tell(self, worker: Any, told: signal.Signals, how: str) -> None:
+        signals.worker_shutting_down.send(sender=worker.hostname, sig=told.name, how=how, exitcode=os.EX_OK)
+
+    def _next_signal(self) -> signal.Signals:
+        while True:
+            number = self._heard.recv(1)[0]
+            if number in _STOPS:
+                return signal.Signals(number)
 
 
 class _PatientConnection(Connection):
@@ -323,7 +329,9 @@ def _recording_transport() -> Any:
 
     class Channel(wire.Channel):
         def _create_client(self, asynchronous: bool = False) -> Pencil:
-            self._get_pool(asynchronous)  # connects to nothing, and puts the number of the database into channels' names
+            self._get_pool(
+                asynchronous
+            )  # connects to nothing, and puts the number of the database into channels' names
             return Pencil()
 
     class Transport(wire.Transport):
@@ -350,7 +358,7 @@ def _builtin(error: BaseException) -> Exception:
     message = error.args[0] if plain else str(error)
     for cls in type(error).__mro__:
         if cls.__module__ == "builtins" and issubclass(cls, Exception):
-            with suppress(TypeError):  # UnicodeDecodeError and the like want more than a message
+            with suppress(TypeError):  # UnicodeDecodeError wants more than a message
                 return cls(message)
     return RuntimeError(message)
 
@@ -362,5 +370,5 @@ def _leave() -> None:
     os._exit(os.EX_OK)
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     pass
