@@ -1,33 +1,35 @@
 """The ring: tells one worker, through Celery, that there is work. What the work is, only the store knows.
 
-A *ring* is a Celery message that pushes nothing but "look at the store"; a *nudge* is a Celery control
-command, "pulse now". Both never change for a worker, so they are rendered once, by Celery itself
-(`bell_for`), and the store's scripts push the ready-made strings. `relayq.tasks` completes the picture:
+A *ring* is a Celery message that says only "look at the store"; a *nudge* is a Celery control command, "pulse now".
+Neither ever changes for a worker, so Celery renders them once (`bell_for`) and the store's scripts push the
+strings. `relayq.tasks` connects this with the worker's agent, in the order in which Celery calls:
 
     app = broker.make_app(url)
 
-    @signals.celeryd_init.connect
-    def _name(sender, instance, conf, **_):            # before the queues are chosen
-        hall.name = broker.configure_worker(app, sender, conf)
+    @signals.celeryd_init.connect  # before the queues are chosen
+    def configure(sender, conf, **_):
+        agent.name = broker.configure_worker(app, sender, conf, default=settings.worker_name)
 
-    @signals.worker_ready.connect                      # each time? no: once, when rings are heard
-    def _register(sender, **_):
-        agent.start(broker.bell_for(app, hall.name, sender.hostname))
+    @signals.worker_ready.connect  # once, when rings are heard; not again after a reconnect
+    def register(sender, **_):
+        agent.start(broker.bell_for(app, agent.name, sender.hostname))
 
-    @signals.worker_shutting_down.connect              # how="Warm": let go; how="Cold": end the jobs too
-    def _stop(sender, sig, how, exitcode, **_):
-        agent.let_go(end_jobs=how == "Cold")
+    @app.task(name=broker.RING_TASK, ignore_result=True)  # in a slot's thread
+    def ring():
+        agent.work()  # returns when nothing is left, or promptly after `let_go`
 
-    @app.task(name=broker.RING_TASK, ignore_result=True)
-    def ring(): agent.work()                           # returns when nothing is left, or on `let_go`
+    @control_command(name=broker.PULSE_COMMAND)  # in Celery's event loop: must not block
+    def pulse(state):
+        agent.pulse_soon()
 
-    @control_command(name=broker.PULSE_COMMAND)
-    def pulse(state): agent.pulse_soon()
-
-    @app.task(name="relayq.run_command", bind=True)    # 1.x: the result comes later, by `store_result`
+    @app.task(name="relayq.run_command", bind=True)  # 1.x: the result comes later, by `store_result`
     def run_command(self, command, cwd=None, routing_key=None):
-        agent.submit_for(self.request.id, ...)
-        raise Ignore
+        agent.submit_for(self.request.id, command, cwd, on=routing_key)
+        raise Ignore  # returning would store None: a 1.x message asks for its result
+
+    @signals.worker_shutting_down.connect  # in a thread; "Cold" is a second Ctrl-C
+    def stop(sender, how, **_):
+        agent.let_go(end_jobs=how == "Cold")  # the process is gone after STOP_SECONDS
 """
 
 from __future__ import annotations

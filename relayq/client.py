@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from relayq import monitoring, placement
 from relayq.config import Settings, load
-from relayq.errors import AmbiguousJob, BrokerRefused, BrokerUnavailable, NoSuchWorker, UnknownJob
+from relayq.errors import AmbiguousJob, BrokerRefused, BrokerUnavailable, NoSuchWorker, ResultTimeout, UnknownJob
 from relayq.following import Watcher
 from relayq.handle import JobHandle
 from relayq.model import Job, JobSpec
@@ -170,17 +170,18 @@ class Client:
 
     def as_completed(self, handles: Iterable[JobHandle], timeout: float | None = None) -> Iterator[JobHandle]:
         """The handles in the order their jobs end. Raises ResultTimeout."""
-        from relayq.errors import ResultTimeout
-
         waiting = {handle.id: handle for handle in handles}
-        for handle in waiting.values():
-            handle.expect()
         deadline = None if timeout is None else time.monotonic() + timeout
-        while waiting:
-            if not self.watcher.wait(lambda: any(h.heard() for h in waiting.values()), deadline):
-                raise ResultTimeout(f"{len(waiting)} jobs have not ended within {timeout:g} s; they go on")
-            for id in [id for id, handle in waiting.items() if handle.heard()]:
-                yield waiting.pop(id)
+        with self.watcher.arrivals() as arrived:
+            for handle in waiting.values():
+                handle.expect()
+            arrived.extendleft(id for id, handle in waiting.items() if handle.heard())
+            while waiting:
+                if not self.watcher.wait(lambda: bool(arrived), deadline):
+                    raise ResultTimeout(f"{len(waiting)} jobs have not ended within {timeout:g} s; they go on")
+                while arrived:
+                    if (done := waiting.pop(arrived.popleft(), None)) is not None:
+                        yield done
 
     def worker_status(self) -> monitoring.WorkerStatus:
         """All workers, as a dict that prints as a table; with the broker away {"online": False, "error": …}."""
@@ -218,12 +219,18 @@ class Client:
 
     def _submit(self, jobs: Sequence[NewJob]) -> list[JobHandle]:
         watcher = self.watcher
+        watcher.expect({job.id: job.spec for job in jobs})
         for start in range(0, len(jobs), BATCH):
             batch = jobs[start : start + BATCH]
-            for job in self._patiently(batch, watcher.inbox):
-                if job.state.ended:  # it was there before
-                    watcher.note(job)
-        watcher.expect(job.id for job in jobs)
+            try:
+                submitted = self._patiently(batch, watcher.inbox)
+            except BaseException:
+                for job in jobs[start:]:
+                    watcher.forget(job.id)
+                raise
+            for known in submitted:
+                if known.state.ended:  # it was there before
+                    watcher.note(known)
         return [JobHandle(self, job.id, expected=True) for job in jobs]
 
     def _patiently(self, batch: Sequence[NewJob], inbox: str) -> list[Job]:

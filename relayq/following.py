@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from relayq.errors import BrokerRefused, BrokerUnavailable
-from relayq.model import Change, Chunk, Job
+from relayq.model import Change, Chunk, Job, JobSpec
 from relayq.store import Store
 
 RECHECK = 10.0  #: seconds without news after which the store is asked: an inbox may be lost with a broker
@@ -33,16 +35,19 @@ class Watcher:
         self._news = threading.Condition()
         self._reading = False
         self._cursor = "0"
-        self._pending: set[str] = set()
+        self._pending: dict[str, None] = {}  #: what is waited for, in order
+        self._specs: dict[str, JobSpec] = {}  #: of those that were submitted here
         self._ended: dict[str, Ended] = {}
+        self._listeners: list[deque[str]] = []
         self._outputs: dict[str, int] = {}
         self._checked_at = time.monotonic()
         self._complained = False
 
-    def expect(self, ids: Iterable[str]) -> None:
+    def expect(self, specs: Mapping[str, JobSpec]) -> None:
         """These jobs were submitted with our inbox: their ends will come by themselves."""
         with self._news:
-            self._pending.update(ids)
+            self._specs.update(specs)
+            self._pending.update(dict.fromkeys(specs))
 
     def watch(self, ids: Iterable[str], *, output: bool = False) -> None:
         """Hear of the ends (or the output) of any jobs."""
@@ -54,7 +59,19 @@ class Watcher:
         for job in self._store().watch(self.inbox, ids, output=output):
             self._note(job, None)
         with self._news:
-            self._pending.update(id for id in ids if id not in self._ended)
+            self._pending.update(dict.fromkeys(id for id in ids if id not in self._ended))
+
+    @contextmanager
+    def arrivals(self) -> Iterator[deque[str]]:
+        """The ids of jobs in the order their ends are heard of, from now on."""
+        arrived: deque[str] = deque()
+        with self._news:
+            self._listeners.append(arrived)
+        try:
+            yield arrived
+        finally:
+            with self._news:
+                self._listeners.remove(arrived)
 
     def ended(self, id: str) -> Ended | None:
         """What is known of this job's end so far, without asking."""
@@ -63,7 +80,8 @@ class Watcher:
     def forget(self, id: str) -> None:
         """Nobody asks any more."""
         with self._news:
-            self._pending.discard(id)
+            self._pending.pop(id, None)
+            self._specs.pop(id, None)
             self._ended.pop(id, None)
             self._outputs.pop(id, None)
 
@@ -102,7 +120,7 @@ class Watcher:
         try:
             if time.monotonic() - self._checked_at > RECHECK or self._complained:
                 self._recheck()
-            self._cursor, changes = self._store().wait(self.inbox, self._cursor, timeout)
+            self._cursor, changes = self._store().wait(self.inbox, self._cursor, timeout, self._specs)
         except BrokerRefused:
             raise
         except BrokerUnavailable as error:
@@ -129,7 +147,7 @@ class Watcher:
                 self._note(job, None)
 
     def _recheck(self) -> None:
-        pending = sorted(self._pending)
+        pending = list(self._pending)
         for start in range(0, len(pending), 500):
             for job in self._store().watch(self.inbox, pending[start : start + 500]):
                 self._note(job, None)
@@ -139,6 +157,9 @@ class Watcher:
     def _note(self, job: Job, chunks: tuple[Chunk, ...] | None) -> None:
         with self._news:
             if job.id in self._pending or job.id not in self._ended:
-                self._pending.discard(job.id)
+                self._pending.pop(job.id, None)
+                self._specs.pop(job.id, None)
                 self._ended[job.id] = Ended(job, chunks)
+                for arrived in self._listeners:
+                    arrived.append(job.id)
                 self._news.notify_all()

@@ -9,9 +9,10 @@ import logging
 import os
 import signal
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from celery import signals
+from celery.exceptions import Ignore
 from celery.worker.control import control_command
 
 from relayq import broker
@@ -93,18 +94,20 @@ def pulse(state: Any) -> None:
 
 
 @app.task(name="relayq.run_command", bind=True)
-def run_command(self: Any, command: str, cwd: str | None = None, routing_key: str | None = None) -> None:
+def run_command(self: Any, command: str, cwd: str | None = None, routing_key: str | None = None) -> NoReturn:
     """1.x: run a command anywhere, or on the worker its `routing_key` names; answers its stdout."""
     assert agent is not None
     agent.submit_for_celery(self.request.id, command, cwd=cwd, on=routing_key)
+    raise Ignore  # or Celery would store None as the result: a 1.x message asks for one
 
 
 @app.task(name="relayq.transcode_video", bind=True)
-def transcode_video(self: Any, input_file: str, output_file: str, options: str | None = None) -> None:
+def transcode_video(self: Any, input_file: str, output_file: str, options: str | None = None) -> NoReturn:
     """1.x: convert a video; answers {"status": "success", "output": output_file}."""
     assert agent is not None
     params = {"input": input_file, "output": output_file, "options": options}
     agent.submit_for_celery(self.request.id, None, kind="transcode", params=params, needs=["ffmpeg"])
+    raise Ignore
 
 
 def _slots(instance: Any) -> int:

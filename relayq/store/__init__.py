@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from relayq.model import (
@@ -187,8 +188,13 @@ class Store(Protocol):
         """Have `inbox` hear of these jobs' ends (or of their output); answers those that have ended already."""
         ...
 
-    def wait(self, inbox: str, cursor: str, timeout: float) -> tuple[str, list[Change]]:
-        """Block until the inbox has something newer than `cursor` ("0" for all), at most `timeout` seconds."""
+    def wait(
+        self, inbox: str, cursor: str, timeout: float, known: Mapping[str, JobSpec] = MappingProxyType({})
+    ) -> tuple[str, list[Change]]:
+        """Block until the inbox has something newer than `cursor` ("0" for all), at most `timeout` seconds.
+
+        News of an end has the record, and small output, only if the job's spec is `known`: it does not travel again.
+        """
         ...
 
     def events(self, cursor: str, timeout: float, limit: int = 1000) -> tuple[str, list[tuple[str, str, str]]]:

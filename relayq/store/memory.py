@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from relayq import lifecycle
 from relayq.errors import (
@@ -27,6 +28,7 @@ from relayq.model import (
     Chunk,
     Held,
     Job,
+    JobSpec,
     OnLost,
     Outcome,
     Output,
@@ -357,11 +359,14 @@ class MemoryStore:
                     self._watchers[job.id, output].add(inbox)
             return [job for job in jobs if job.state.ended]
 
-    def wait(self, inbox: str, cursor: str, timeout: float) -> tuple[str, list[Change]]:
+    def wait(
+        self, inbox: str, cursor: str, timeout: float, known: Mapping[str, JobSpec] = MappingProxyType({})
+    ) -> tuple[str, list[Change]]:
         with self._lock:
             self._lock.wait_for(lambda: len(self._inboxes[inbox]) > int(cursor), timeout)
             changes = self._inboxes[inbox][int(cursor) :]
-            return str(int(cursor) + len(changes)), changes
+            told = [c if c.job in known else Change(job=c.job, what=c.what) for c in changes]
+            return str(int(cursor) + len(changes)), told
 
     def events(self, cursor: str, timeout: float, limit: int = 1000) -> tuple[str, list[tuple[str, str, str]]]:
         with self._lock:
@@ -434,8 +439,8 @@ class MemoryStore:
             last = self._output.get((job.id, job.attempt.number)) if job.attempt else None
             owner = {self._owners[job.id]} if job.id in self._owners else set()
             change = Change(job=job.id, what=job.state, record=job, chunks=last.read(0) if last else ())
-            self._tell(self._watchers.pop((job.id, False), set()) | owner, change)
-            self._watchers.pop((job.id, True), None)
+            watchers = self._watchers.pop((job.id, False), set()) | self._watchers.pop((job.id, True), set())
+            self._tell(watchers | owner, change)
         self._lock.notify_all()
 
     def _tell(self, inboxes: Iterable[str], change: Change) -> None:
@@ -472,21 +477,28 @@ class MemoryStore:
         return [key for key, kept in self._output.items() if key[0] == id and kept.bytes]
 
     def _pass_time(self, now: float) -> None:
-        for job in list(self._jobs.values()):
-            if job.state is State.QUEUED and job.not_before is not None and job.not_before <= now:
+        due = [(until, f"lease {id}") for id, until in self._leases.items()]
+        for job in self._jobs.values():
+            if job.state is State.QUEUED and job.not_before is not None:
+                due.append((job.not_before, f"retry {job.id}"))
+            if job.state is State.QUEUED and not job.attempts and job.spec.queue_timeout is not None:
+                due.append((job.submitted_at + job.spec.queue_timeout, f"queue {job.id}"))
+        for at, entry in sorted(due):
+            what, id = entry.split(" ", 1)
+            if at <= now:
+                self._turn(what, self._jobs[id], now)
+
+    def _turn(self, what: str, job: Job, now: float) -> None:
+        match what:
+            case "retry":
                 self._jobs[job.id] = replace(job, not_before=None)
                 self._ring(job.lane, 1)
-        for id, until in list(self._leases.items()):
-            job = self._jobs[id]
-            if until <= now:
-                del self._leases[id]
+            case "lease":
+                del self._leases[job.id]
                 if job.spec.on_lost is not OnLost.WAIT:
                     self._save(lifecycle.apply(LeaseExpired(), job, now))
                     self._ring(job.lane, 1)
-        for job in list(self._jobs.values()):
-            patience = job.spec.queue_timeout
-            waiting = job.state is State.QUEUED and not job.attempts
-            if waiting and patience is not None and job.submitted_at + patience <= now:
+            case "queue":
                 self._save(lifecycle.apply(lifecycle.QueueTimedOut(), job, now))
 
     def _sweep(self, now: float) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any
 
 import redis
@@ -35,6 +36,7 @@ from relayq.model import (
     Chunk,
     Held,
     Job,
+    JobSpec,
     Outcome,
     Output,
     Pulse,
@@ -291,11 +293,13 @@ class RedisStore:
         answer = self._call("watch", inbox, "out" if output else "end", *ids)
         return [codec.job_from_texts(spec, doc) for spec, doc in _rows(answer, 2)]
 
-    def wait(self, inbox: str, cursor: str, timeout: float) -> tuple[str, list[Change]]:
+    def wait(
+        self, inbox: str, cursor: str, timeout: float, known: Mapping[str, JobSpec] = MappingProxyType({})
+    ) -> tuple[str, list[Change]]:
         changes = []
         for entry, row in self._read_stream(f"relayq:inbox:{inbox}", cursor, timeout, 1000):
             cursor = entry
-            changes.append(_change(row))
+            changes.append(_change(row, known))
         return cursor, changes
 
     def events(self, cursor: str, timeout: float, limit: int = 1000) -> tuple[str, list[tuple[str, str, str]]]:
@@ -392,9 +396,10 @@ def _rows(flat: Sequence[Any], width: int) -> Iterator[tuple[Any, ...]]:
     return zip(*[iter(flat)] * width, strict=True)
 
 
-def _change(row: Sequence[bytes]) -> Change:
+def _change(row: Sequence[bytes], known: Mapping[str, JobSpec]) -> Change:
     job, what = row[1].decode(), row[3].decode()
-    if len(row) == 4:
+    spec = known.get(job)
+    if len(row) == 4 or spec is None:
         return Change(job=job, what=what)
-    record = codec.job_from_texts(row[5], row[7])
-    return Change(job=job, what=what, record=record, chunks=tuple(map(codec.chunk_from_bytes, row[9::2])))
+    record = codec.job_from_texts("", row[5], spec)
+    return Change(job=job, what=what, record=record, chunks=tuple(map(codec.chunk_from_bytes, row[7::2])))

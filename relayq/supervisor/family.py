@@ -18,12 +18,13 @@ class Orphans:
 
     def __init__(self) -> None:
         self._owners: dict[int, frozenset[str]] = {}
+        system.watch_own_children()
 
     def look(self, mains: Mapping[int, object], alive: Mapping[str, object]) -> None:
         """Finds new orphans; `mains` are the jobs' own processes by pid, `alive` the attempts by key."""
         if not system.ADOPTS_ORPHANS:
             return
-        for pid in system.children(os.getpid()):
+        for pid in system.own_children():
             if pid not in mains and pid not in self._owners:
                 key = system.marker(pid)
                 self._owners[pid] = frozenset((key,) if key is not None else alive)

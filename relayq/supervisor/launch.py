@@ -120,10 +120,10 @@ def _answering(places: paths.Paths, *, any_version: bool = False) -> str | None:
     for path in places.sockets():
         try:
             paths.check_private(str(Path(path).parent))
-        except FileNotFoundError:
-            continue
         except PermissionError as error:
             raise SupervisorUnavailable(str(error)) from error
+        except OSError:
+            continue
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
             sock.settimeout(_PROBE_PATIENCE)
             try:

@@ -10,6 +10,7 @@ from relayq.supervisor.tree import below
 ADOPTS_ORPHANS = True
 
 _PR_SET_CHILD_SUBREAPER = 36
+_own_children: int | None = None
 
 
 def adopt_orphans() -> bool:
@@ -39,6 +40,22 @@ def children(pid: int) -> list[int]:
         return []
     except OSError:
         return []
+
+
+def own_children() -> list[int]:
+    """The direct children of this process; asked after every job, and therefore through a file left open."""
+    if _own_children is None:
+        return children(os.getpid())
+    found = os.pread(_own_children, 16384, 0)
+    return [int(word) for word in found.split()] if len(found) < 16384 else children(os.getpid())
+
+
+def watch_own_children() -> None:
+    """Prepares `own_children`, in the process that will ask."""
+    global _own_children  # noqa: PLW0603 - one open file for the process it is about
+    path = f"/proc/{os.getpid()}/task/{os.getpid()}/children"
+    if os.path.exists(path):  # not on a kernel without CONFIG_PROC_CHILDREN
+        _own_children = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def descendants(roots: list[int]) -> dict[int, int]:

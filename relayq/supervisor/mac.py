@@ -4,6 +4,7 @@ macOS gives orphans to launchd, so a grandchild that left both its parent and it
 the job was ended is not found.
 """
 
+import os
 import subprocess
 
 from relayq.supervisor.tree import below
@@ -29,6 +30,15 @@ def start_time(pid: int) -> str | None:
 def children(pid: int) -> list[int]:
     """The direct children of a process."""
     return [child for child, (parent, _) in parse_processes(_snapshot()).items() if parent == pid]
+
+
+def own_children() -> list[int]:
+    """The direct children of this process."""
+    return children(os.getpid())
+
+
+def watch_own_children() -> None:
+    """There is nothing to prepare here."""
 
 
 def descendants(roots: list[int]) -> dict[int, int]:

@@ -11,7 +11,7 @@ from relayq.supervisor.shelf import Shelf
 class Outcome:
     """What is known of an ended attempt. `kept` is None while its output lies only on the shelf."""
 
-    __slots__ = ("_delivery", "ended", "header", "kept", "key", "on_shelf", "pid")
+    __slots__ = ("_delivery", "ended", "header", "kept", "key", "on_shelf", "pid", "told")
 
     def __init__(self, header: wire.Header, kept: Kept | None, ended: float, pid: int | None) -> None:
         self.key: str = header["key"]
@@ -20,6 +20,7 @@ class Outcome:
         self.ended = ended  #: by the clock that stands still during sleep
         self.pid = pid
         self.on_shelf = kept is None
+        self.told: Session | None = None  #: who got the exit frame, and may forget it any moment
         self._delivery: Delivery | None = None
 
     @property
@@ -41,6 +42,8 @@ class Outcome:
 
     def detach(self, session: Session) -> None:
         """The session is gone."""
+        if self.told is session:
+            self.told = None
         if self.session is session:
             self._delivery = None
 
@@ -51,7 +54,8 @@ class Outcome:
         pieces = self._delivery.rest()
         if pieces is None:
             return
-        session, self._delivery = self._delivery.session, None
+        session = self.told = self._delivery.session
+        self._delivery = None
         session.send(_exit_frame(self.header, pieces))
 
     def shelve(self, shelf: Shelf) -> bool:

@@ -58,7 +58,7 @@ def check_private(folder: str, *, repair: bool = False) -> None:
     found = os.lstat(folder)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise PermissionError(f"{folder} belongs to somebody else; remove it")
-    if found.st_mode & 0o077:
-        if not repair:
-            raise PermissionError(f"{folder} is open to others; run: chmod 700 {folder}")
+    if repair and found.st_mode & 0o077:
         os.chmod(folder, 0o700)
+    elif found.st_mode & 0o022:
+        raise PermissionError(f"{folder} can be written by others; run: chmod 700 {folder}")

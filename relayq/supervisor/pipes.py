@@ -1,6 +1,5 @@
 """A job's stdout and stderr: reads them in turn with everybody else's, at a bounded rate."""
 
-import contextlib
 import os
 import selectors
 from collections.abc import Callable
@@ -91,5 +90,4 @@ class Pipes:
         if self.watched:
             self._selector.unregister(fd)
         del self._fds[fd]
-        with contextlib.suppress(OSError):
-            os.close(fd)
+        os.close(fd)

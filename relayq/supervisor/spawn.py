@@ -5,7 +5,6 @@ fork with code of our own in the child costs three times as much as the whole of
 code would do, the supervisor's keeper does (see keeper.py).
 """
 
-import contextlib
 import errno
 import os
 import signal
@@ -183,5 +182,4 @@ def _file_with(data: bytes) -> int:
 
 def _close(fds: list[int]) -> None:
     for fd in fds:
-        with contextlib.suppress(OSError):
-            os.close(fd)
+        os.close(fd)

@@ -121,6 +121,7 @@ class Supervisor:
         if key in self._jobs or key in self._outcomes:
             self.attach(connection, key, [0, 0, 0])
             return
+        self._reap()  # a start takes as long as a short job: say first who has ended
         wall = time.time()
         try:
             if self._closing is not None:
@@ -158,7 +159,7 @@ class Supervisor:
             connection.attached.add(key)
             job.deliver(awake())
         elif ended is not None:
-            self._detach(ended.session, key)
+            self._detach(ended.session or ended.told, key)
             connection.attached.add(key)
             ended.attach(connection, offsets, self._cellar.shelf)
         else:
@@ -190,7 +191,7 @@ class Supervisor:
         """The outcome was delivered."""
         found = self._outcomes.pop(key, None)
         if found is not None:
-            self._detach(found.session, key)
+            self._detach(found.session or found.told, key)
             if found.on_shelf:
                 self._cellar.shelf.forget(key)
 
@@ -325,7 +326,8 @@ class Supervisor:
         if self._closing is not None:
             if self._close_at == _NEVER:
                 self._close_at = now + _LAST_WORDS
-            return not self._outcomes or not self._connections or now >= self._close_at
+            unsure = any(found.session or found.told for found in self._outcomes.values())
+            return not unsure or now >= self._close_at
         if self._connections or self._outcomes:
             return False
         lonely = now - self._lonely_since

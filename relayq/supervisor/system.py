@@ -11,7 +11,9 @@ if sys.platform == "darwin":
         descendants,
         marked,
         marker,
+        own_children,
         start_time,
+        watch_own_children,
     )
 else:
     from relayq.supervisor.linux import (
@@ -22,7 +24,9 @@ else:
         descendants,
         marked,
         marker,
+        own_children,
         start_time,
+        watch_own_children,
     )
 
 __all__ = [
@@ -33,5 +37,7 @@ __all__ = [
     "descendants",
     "marked",
     "marker",
+    "own_children",
     "start_time",
+    "watch_own_children",
 ]

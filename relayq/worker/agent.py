@@ -160,15 +160,17 @@ class Agent:
     # ── adopting ──
 
     def _adopt(self, held: Held) -> None:
+        # Before the first pulse, which would give back what it does not list.
+        self._holding.add(held)
         thread = threading.Thread(target=self._attend, args=(held,), name=f"relayq-adopted-{held.job}", daemon=True)
         thread.start()
 
     def _attend(self, held: Held) -> None:
         try:
-            [job] = self._until_answered(lambda: self._store.get([held.job]))
-            if job is None:
-                return self._discard(held)
             with self._holding.of(held):
+                [job] = self._until_answered(lambda: self._store.get([held.job]))
+                if job is None:
+                    return self._discard(held)
                 self._sessions.mine().attach(key_of(held))
                 claim = attempt.attend(held, job.spec, self._tools)
             while claim is not None:

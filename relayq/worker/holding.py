@@ -32,11 +32,15 @@ class Holding:
         self._lock = threading.Lock()
         self._held: dict[str, Held] = {}
 
+    def add(self, held: Held) -> None:
+        """Hold an attempt from now on: the next pulse renews it."""
+        with self._lock:
+            self._held[held.job] = held
+
     @contextmanager
     def of(self, held: Held) -> Iterator[None]:
         """Hold an attempt; let go of it when its end has been said."""
-        with self._lock:
-            self._held[held.job] = held
+        self.add(held)
         try:
             yield
         finally:

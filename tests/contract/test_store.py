@@ -481,7 +481,7 @@ def test_a_follower_hears_of_output_and_of_the_end(bench: Bench) -> None:
     cursor, changes = bench.store.wait("me", "0", 1.0)
     assert [(c.job, c.what) for c in changes] == [("a", "output")]
     bench.store.finish("w", inc, claim.held, DONE)
-    cursor, changes = bench.store.wait("me", cursor, 1.0)
+    cursor, changes = bench.store.wait("me", cursor, 1.0, {"a": claim.job.spec})
     assert [(c.job, c.what, c.chunks) for c in changes] == [("a", "succeeded", (chunk,))]
     assert changes[0].record == bench.store.get(["a"])[0]
     assert bench.store.wait("me", cursor, 0.05) == (cursor, [])

@@ -2,7 +2,11 @@
 -- Answers 'ok' | 'stale'
 local j = load(ARGV[5])
 if not j or not is_current(j, tonumber(ARGV[6]), ARGV[7]) then return 'stale' end
-append(j, tonumber(ARGV[6]), 9, tonumber(ARGV[8]))
-local followers = call('SMEMBERS', K .. 'watch:' .. j.id .. ':out')
+append(j, current(j), 9, tonumber(ARGV[8]))
+save(j)
+local watching, followers = call('HGETALL', K .. 'watch:' .. j.id), {}
+for i = 1, #watching, 2 do
+  if watching[i + 1] == 'out' then followers[#followers + 1] = watching[i] end
+end
 if #followers > 0 then tell(followers, 'job', j.id, 'what', 'output') end
 return 'ok'

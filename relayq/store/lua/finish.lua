@@ -10,7 +10,7 @@ if j and said_before(j, number, nonce, outcome.reason) then
   said = 'ok'
 elseif j and is_current(j, number, nonce) then
   said = 'ok'
-  if ARGV[14] ~= '0' then append(j, number, 15, tonumber(ARGV[14])) end
+  if ARGV[14] ~= '0' then append(j, current(j), 15, tonumber(ARGV[14])) end
   if ARGV[13] == '' then
     finish(j, outcome)
   else

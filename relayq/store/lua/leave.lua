@@ -8,7 +8,7 @@ if ARGV[6] ~= '' and incarnation_of(worker) ~= ARGV[6] then return 'replaced' en
 if ARGV[7] == '' then
   call('HSET', key, 'seen_at', tostring(T - LEASE_FLOOR))
   for _, id in ipairs(call('ZRANGE', K .. 'held:' .. worker, 0, -1)) do
-    call('ZADD', K .. 'leases', 'XX', 'GT', T + tonumber(ARGV[8]), id)
+    call('ZADD', K .. 'due', 'XX', 'GT', T + tonumber(ARGV[8]), 'lease ' .. id)
   end
   return 'ok'
 end

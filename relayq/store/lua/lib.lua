@@ -3,8 +3,9 @@
 -- Keys (all begin with "relayq:")
 --   schema             string   major version of this layout
 --   place              string   the last place in line given out (microseconds since the epoch)
---   job:ID             hash     spec (JSON, never changes), doc (JSON, everything else), oN (output of attempt N:
---                               "end1,end2,head bytes,head chunks,tail bytes,tail chunks dropped"), kept (bytes)
+--   job:ID             hash     spec (JSON, never changes), doc (JSON, everything else), progress (JSON). In the doc an
+--                               attempt's `o` is the state of its output: {end of stdout, end of stderr, head bytes,
+--                               head pieces, tail bytes, tail pieces dropped}
 --   ids                zset     every job id, score 0: found by prefix
 --   state:STATE        zset     job id → place
 --   ran:WORKER         zset     job id → place, of jobs that worker has claimed
@@ -12,13 +13,13 @@
 --   lanes              set      every lane; lanes:version counts its changes
 --   servers:LANE       set      workers that may run its jobs;  serves:WORKER the other way round
 --   offers             zset     job id of an expired attempt → order
---   delayed            zset     job id of a retry → not before;  patience: job id → end of its queue_timeout
---   leases             zset     job id → until when its attempt belongs to its worker
+--   due                zset     what time alone will bring about: "lease ID" → until when its attempt belongs to its
+--                               worker, "retry ID" → not before, "queue ID" → end of its queue_timeout
 --   held:WORKER        zset     job id of an attempt it holds → claimed at
 --   workers            hash     name → what it said of itself (JSON)
 --   worker:NAME        hash     incarnation, slots, seen_at, contact_since, paused, load, queue, ring, channel, nudge
 --   events             stream   one entry a change, trimmed
---   watch:ID, watch:ID:out  set inboxes to tell of its end, of its output
+--   watch:ID           hash     inbox → "end" or "out": whom to tell of its end, or of its output as well
 --   inbox:SESSION      stream   what a client waits for; expires by itself
 --   out:ID:N:h, :t     list     output of attempt N, head and tail, as "stream:offset:bytes"
 --   outputs            zset     "ID:attempts:bytes" of ended jobs → ended at;  output_bytes their sum and the running ones'
@@ -60,7 +61,11 @@ local function load(id)
   local doc = call('HGET', K .. 'job:' .. id, 'doc')
   return doc and cjson.decode(doc)
 end
-local function save(j) call('HSET', K .. 'job:' .. j.id, 'doc', cjson.encode(j)) end
+local function save(j)
+  local doc = cjson.encode(j)
+  call('HSET', K .. 'job:' .. j.id, 'doc', doc)
+  return doc
+end
 
 local function move(j, state)
   if j.state then call('ZREM', K .. 'state:' .. j.state, j.id) end
@@ -112,28 +117,16 @@ end
 
 local function out_key(id, n, part) return K .. 'out:' .. id .. ':' .. n .. ':' .. part end
 
-local function out_meta(id, n)
-  local m, f = call('HGET', K .. 'job:' .. id, 'o' .. n), {0, 0, 0, 0, 0, 0}
-  if m then
-    local i = 1
-    for x in string.gmatch(m, '[^,]+') do f[i] = tonumber(x); i = i + 1 end
+local function drop_output(j, a)
+  local m = a.o
+  if m and m[3] + m[5] > 0 then
+    call('DEL', out_key(j.id, a.number, 'h'), out_key(j.id, a.number, 't'))
+    call('DECRBY', K .. 'output_bytes', m[3] + m[5])
   end
-  return f
+  a.o = nil
 end
 
-local function drop_output(id, n)
-  local m = out_meta(id, n)
-  local bytes = m[3] + m[5]
-  if bytes > 0 then
-    call('DEL', out_key(id, n, 'h'), out_key(id, n, 't'))
-    call('INCRBY', K .. 'output_bytes', -bytes)
-    call('HINCRBY', K .. 'job:' .. id, 'kept', -bytes)
-  end
-  call('HDEL', K .. 'job:' .. id, 'o' .. n)
-end
-
-local function within_budget()
-  local total = num(call('GET', K .. 'output_bytes'), 0)
+local function within_budget(total)
   while total > OUTPUT_BUDGET do
     local oldest = call('ZPOPMIN', K .. 'outputs')[1]
     if not oldest then return end
@@ -148,10 +141,11 @@ local function within_budget()
   end
 end
 
--- Appends chunks ARGV[i], ARGV[i+1], … = stream, offset, bytes, …; what was said before is skipped.
-local function append(j, n, i, count)
-  local id = j.id
-  local m = out_meta(id, n)
+-- Appends chunks ARGV[i], ARGV[i+1], … = stream, offset, bytes, …; what was said before is skipped. The caller saves j.
+local function append(j, a, i, count)
+  local id, n = j.id, a.number
+  local m = a.o or {0, 0, 0, 0, 0, 0}
+  a.o = m
   local half = math.floor(j.max_output_bytes / 2)
   local head, tail = out_key(id, n, 'h'), out_key(id, n, 't')
   local before = m[3] + m[5]
@@ -187,62 +181,59 @@ local function append(j, n, i, count)
       end
     end
   end
-  for k = 1, 6 do m[k] = string.format('%d', m[k]) end
-  call('HSET', K .. 'job:' .. id, 'o' .. n, table.concat(m, ','))
   local grown = m[3] + m[5] - before
   if grown ~= 0 then
-    call('INCRBY', K .. 'output_bytes', string.format('%d', grown))
-    call('HINCRBY', K .. 'job:' .. id, 'kept', string.format('%d', grown))
-    if grown > 0 then within_budget() end
+    local total = call('INCRBY', K .. 'output_bytes', grown)
+    if total > OUTPUT_BUDGET then within_budget(total) end
   end
 end
 
 -- ── transitions ─────────────────────────────────────────────────────────────
 
 local function end_job(j, state, reason, message)
+  local id, a = j.id, current(j)
+  if j.state == 'queued' then
+    call('ZREM', K .. 'lane:' .. j.lane, id)
+    call('ZREM', K .. 'due', 'retry ' .. id, 'queue ' .. id)
+  end
   move(j, state)
   j.reason, j.message, j.ended_at, j.not_before = reason, message, T, nil
-  local id, a, kept = j.id, current(j), num(call('HGET', K .. 'job:' .. j.id, 'kept'), 0)
-  call('ZREM', K .. 'lane:' .. j.lane, id)
-  call('ZREM', K .. 'delayed', id)
-  if j.queue_until then call('ZREM', K .. 'patience', id) end
-  save(j)
-  local ttl = string.format('%d', KEEP)
+  local doc, ttl, kept = save(j), string.format('%d', KEEP), 0
   call('EXPIRE', K .. 'job:' .. id, ttl)
-  if a then
-    for _, past in ipairs(j.attempts) do
-      call('EXPIRE', out_key(id, past.number, 'h'), ttl)
-      call('EXPIRE', out_key(id, past.number, 't'), ttl)
+  for _, past in ipairs(a and j.attempts or {}) do
+    local m = past.o
+    if m then
+      kept = kept + m[3] + m[5]
+      if m[3] > 0 then call('EXPIRE', out_key(id, past.number, 'h'), ttl) end
+      if m[5] > 0 then call('EXPIRE', out_key(id, past.number, 't'), ttl) end
     end
-    if kept > 0 then call('ZADD', K .. 'outputs', T, id .. ':' .. a.number .. ':' .. string.format('%d', kept)) end
   end
+  if kept > 0 then call('ZADD', K .. 'outputs', T, id .. ':' .. a.number .. ':' .. string.format('%d', kept)) end
   if j.celery_id then call('ZADD', K .. 'replies', T, id) end
   announce(j)
-  local watchers = call('SMEMBERS', K .. 'watch:' .. id)
+  local watchers = call('HKEYS', K .. 'watch:' .. id)
+  if #watchers > 0 then call('DEL', K .. 'watch:' .. id) end
   if j.inbox then watchers[#watchers + 1] = j.inbox end
   if #watchers > 0 then
-    local news = {'job', id, 'what', state}
-    local spec = call('HGET', K .. 'job:' .. id, 'spec')
-    if #spec <= 4096 and kept <= 8192 then
-      news[5], news[6], news[7], news[8] = 'spec', spec, 'doc', cjson.encode(j)
-      for _, part in ipairs(a and kept > 0 and {'h', 't'} or {}) do
+    local news, m = {'job', id, 'what', state}, a and a.o or {0, 0, 0, 0, 0, 0}
+    -- Small output goes with the news. Lua hands over some thousands of arguments at most.
+    if m[3] + m[5] <= 8192 and m[4] <= 400 and m[5] <= 400 then
+      news[5], news[6] = 'doc', doc
+      for _, part in ipairs({m[3] > 0 and 'h' or nil, m[5] > 0 and 't' or nil}) do
         for _, chunk in ipairs(call('LRANGE', out_key(id, a.number, part), 0, -1)) do
           news[#news + 1] = 'c'
           news[#news + 1] = chunk
         end
       end
     end
-    -- Lua hands over some thousands of arguments at most.
-    if #news > 1000 then news = {'job', id, 'what', state} end
     tell(watchers, unpack(news))
   end
-  call('DEL', K .. 'watch:' .. id, K .. 'watch:' .. id .. ':out')
 end
 
 local function close_attempt(j, outcome)
   local a = current(j)
   a.ended_at, a.outcome = T, outcome
-  call('ZREM', K .. 'leases', j.id)
+  call('ZREM', K .. 'due', 'lease ' .. j.id)
   call('ZREM', K .. 'held:' .. a.worker, j.id)
   if a.offered_at then call('ZREM', K .. 'offers', j.id) end
 end
@@ -250,7 +241,7 @@ end
 local function queue_again(j)
   move(j, 'queued')
   if j.not_before then
-    call('ZADD', K .. 'delayed', j.not_before, j.id)
+    call('ZADD', K .. 'due', j.not_before, 'retry ' .. j.id)
   else
     line_up(j)
     ring(j.lane, 1)
@@ -306,38 +297,40 @@ local function renew(j, a)
     save(j)
   end
   local t = term(a.claimed_at)
-  call('ZADD', K .. 'leases', T + t, j.id)
+  call('ZADD', K .. 'due', T + t, 'lease ' .. j.id)
   return t
+end
+
+local function lease_over(j)
+  local a = current(j)
+  if j.state ~= 'running' or j.on_lost == 'wait' or a.offered_at then return end
+  a.offered_at = T
+  call('ZADD', K .. 'offers', order(j), j.id)
+  save(j)
+  announce(j)
+  ring(j.lane, 1)
+end
+
+local function retry_due(j)
+  if j.state ~= 'queued' then return end
+  j.not_before = nil
+  save(j)
+  line_up(j)
+  ring(j.lane, 1)
+end
+
+local function patience_over(j)
+  if j.state == 'queued' and not current(j) then end_job(j, 'failed', 'queue_timed_out') end
 end
 
 -- What time alone brings about; a few at a time, from every claim and pulse.
 local function pass_time()
-  for _, id in ipairs(call('ZRANGEBYSCORE', K .. 'delayed', '-inf', T, 'LIMIT', 0, 20)) do
-    call('ZREM', K .. 'delayed', id)
+  local turn = {retry = retry_due, lease = lease_over, queue = patience_over}
+  for _, entry in ipairs(call('ZRANGEBYSCORE', K .. 'due', '-inf', T, 'LIMIT', 0, 50)) do
+    call('ZREM', K .. 'due', entry)
+    local what, id = string.match(entry, '^(%a+) (.*)$')
     local j = load(id)
-    if j and j.state == 'queued' then
-      j.not_before = nil
-      save(j)
-      line_up(j)
-      ring(j.lane, 1)
-    end
-  end
-  for _, id in ipairs(call('ZRANGEBYSCORE', K .. 'leases', '-inf', T, 'LIMIT', 0, 20)) do
-    call('ZREM', K .. 'leases', id)
-    local j = load(id)
-    local a = j and current(j)
-    if j and j.state == 'running' and j.on_lost ~= 'wait' and not a.offered_at then
-      a.offered_at = T
-      call('ZADD', K .. 'offers', order(j), id)
-      save(j)
-      announce(j)
-      ring(j.lane, 1)
-    end
-  end
-  for _, id in ipairs(call('ZRANGEBYSCORE', K .. 'patience', '-inf', T, 'LIMIT', 0, 20)) do
-    call('ZREM', K .. 'patience', id)
-    local j = load(id)
-    if j and j.state == 'queued' and not current(j) then end_job(j, 'failed', 'queue_timed_out') end
+    if j then turn[what](j) end
   end
 end
 
@@ -371,18 +364,18 @@ end
 local function begin(j, worker, nonce)
   local a = current(j)
   local n = a and a.number + 1 or 1
-  if n > 2 then drop_output(j.id, n - 2) end
+  if n > 2 then drop_output(j, j.attempts[n - 2]) end
   j.attempts = j.attempts or {}
   j.attempts[#j.attempts + 1] = {number = n, nonce = nonce, worker = worker, claimed_at = T}
   j.not_before = nil
-  if j.queue_until and n == 1 then call('ZREM', K .. 'patience', j.id) end
+  if j.queue_timeout and n == 1 then call('ZREM', K .. 'due', 'queue ' .. j.id) end
   move(j, 'running')
-  call('ZADD', K .. 'leases', T + LEASE_FLOOR, j.id)
+  call('ZADD', K .. 'due', T + LEASE_FLOOR, 'lease ' .. j.id)
   call('ZADD', K .. 'held:' .. worker, T, j.id)
   call('ZADD', K .. 'ran:' .. worker, j.place, j.id)
-  save(j)
+  local doc = save(j)
   announce(j)
-  return {call('HGET', K .. 'job:' .. j.id, 'spec'), cjson.encode(j), tostring(LEASE_FLOOR)}
+  return {call('HGET', K .. 'job:' .. j.id, 'spec'), doc, tostring(LEASE_FLOOR)}
 end
 
 -- The best job this worker may run now, or nil. `w`: slots, paused, contact_since of the worker.

@@ -55,7 +55,7 @@ for _, entry in ipairs(call('ZRANGEBYSCORE', K .. 'outputs', '-inf', T - KEEP, '
   call('ZREM', K .. 'outputs', entry)
   call('INCRBY', K .. 'output_bytes', -tonumber(string.match(entry, '(%d+)$')))
 end
-within_budget()
+within_budget(num(call('GET', K .. 'output_bytes'), 0))
 
 local memory = call('INFO', 'memory')
 local used, limit = string.match(memory, 'used_memory:(%d+)'), string.match(memory, 'maxmemory:(%d+)')

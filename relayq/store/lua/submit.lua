@@ -31,8 +31,7 @@ for n = 1, count do
     place = place + 1
     if inbox ~= '' then j.inbox = inbox end
     if j.queue_timeout then
-      j.queue_until = T + j.queue_timeout
-      call('ZADD', K .. 'patience', j.queue_until, j.id)
+      call('ZADD', K .. 'due', T + j.queue_timeout, 'queue ' .. j.id)
     end
     move(j, 'queued')
     call('ZADD', K .. 'ids', 0, j.id)

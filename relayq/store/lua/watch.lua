@@ -1,7 +1,6 @@
 -- Tell this inbox of these jobs. ARGV[5] inbox, [6] 'end' or 'out', [7…] ids
 -- Answers (spec, doc) of each job that has ended already: nothing more will be told of it.
 local answer = {}
-local suffix = ARGV[6] == 'out' and ':out' or ''
 for i = 7, #ARGV do
   local r = call('HMGET', K .. 'job:' .. ARGV[i], 'spec', 'doc')
   if r[1] then
@@ -9,8 +8,9 @@ for i = 7, #ARGV do
       answer[#answer + 1] = r[1]
       answer[#answer + 1] = r[2]
     else
-      call('SADD', K .. 'watch:' .. ARGV[i] .. suffix, ARGV[5])
-      call('EXPIRE', K .. 'watch:' .. ARGV[i] .. suffix, 86400)
+      local key = K .. 'watch:' .. ARGV[i]
+      if ARGV[6] == 'out' then call('HSET', key, ARGV[5], 'out') else call('HSETNX', key, ARGV[5], 'end') end
+      call('EXPIRE', key, 86400)
     end
   end
 end

@@ -1,0 +1,74 @@
+"""What the verbs of one command line share: settings, client and store, made when first needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import click
+
+if TYPE_CHECKING:
+    from relayq.cli.patience import Patient
+    from relayq.client import Client
+    from relayq.config import Settings
+    from relayq.handle import JobHandle
+    from relayq.store import Store
+
+#: Seconds a call to the broker may take: with the start of Python, an answer within five.
+STORE_TIMEOUT = 3.0
+
+
+class App:
+    """One command line's tools. Tests give it a client of their own."""
+
+    def __init__(self, client: Client | None = None) -> None:
+        self._client = client
+        self._settings: Settings | None = None
+        self._patient: Patient | None = None
+        self._reached = client is not None
+        self.stands_for_job = False  #: the exit code is the job's: what else goes wrong is 255
+
+    @property
+    def settings(self) -> Settings:
+        """Raises ConfigError."""
+        if self._client is not None:
+            return self._client.settings
+        if self._settings is None:
+            from relayq.config import load
+
+            self._settings = load()
+        return self._settings
+
+    @property
+    def client(self) -> Client:
+        """For verbs that submit: it waits for a broker that is away. Raises ConfigError, BrokerRefused."""
+        if self._client is None:
+            from relayq.cli.patience import Patient
+            from relayq.client import Client, open_store
+
+            settings = self.settings
+            self._patient = Patient(open_store(settings, timeout=STORE_TIMEOUT))
+            self._client = Client(settings, cast("Store", self._patient))
+        return self._client
+
+    @property
+    def store(self) -> Store:
+        """For verbs that look: a broker that is away is an answer. Raises as its calls do."""
+        if not self._reached:
+            from relayq.cli.patience import check_name
+
+            check_name(self.settings.broker_url)
+            self._reached = True
+        return self.client.store
+
+    def job(self, id: str) -> JobHandle:
+        """The job whose id begins like this, or the "last". Raises UnknownJob, AmbiguousJob, BrokerUnavailable."""
+        assert self.store
+        return self.client.get(id)
+
+    def be_patient(self) -> None:
+        """From now on a broker that goes away does not end what follows a job."""
+        if self._patient is not None:
+            self._patient.patient = True
+
+
+pass_app = click.make_pass_decorator(App, ensure=True)

@@ -1,0 +1,185 @@
+"""A broker and a worker on this machine, started together and stopped together; each knows by itself how to live."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from relayq import embedded, embedded_folder, processes
+from relayq.client import open_store
+from relayq.config import Settings, broker_url_file, mask
+from relayq.errors import BrokerUnavailable, Refused, RelayqError
+from relayq.model import Held, Outcome, Reason, State
+from relayq.store import Store
+
+START_PATIENCE = 15.0  #: seconds until the worker must have joined
+STOP_PATIENCE = 10.0  #: seconds for a worker, and for the broker, before they are killed
+JOBS_PATIENCE = 30.0  #: seconds for all jobs to end
+_LOOK_EVERY = 0.05
+_LOG_LINES = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Up:
+    """What runs now."""
+
+    broker: embedded.Broker
+    worker: str
+    pid: int
+    slots: int
+    started: bool  #: the worker was started by this call
+
+
+@dataclass(frozen=True, kw_only=True)
+class Down:
+    """What was stopped."""
+
+    worker: str | None
+    broker: bool
+    given_back: tuple[str, ...]  #: jobs that ran, and wait again
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Record:
+    """The worker that `up` started, as up.json holds it."""
+
+    pid: int
+    token: str
+    name: str
+    slots: int
+
+    @property
+    def alive(self) -> bool:
+        return processes.alive(self.pid, self.token)
+
+
+def up(settings: Settings, *, port: int | None = None, slots: int | None = None) -> Up:
+    """Start what does not run yet, and wait until the worker has joined.
+
+    Raises Refused if another broker is configured, and RelayqError with the end of the worker's log if it does not
+    join.
+    """
+    _check_ours(settings)
+    home = settings.home.absolute()
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _locked(home):
+        broker = embedded.start(home, port=port)
+        record = _recorded(home)
+        if record is not None and record.alive:
+            return Up(broker=broker, worker=record.name, pid=record.pid, slots=record.slots, started=False)
+        record = _start_worker(settings, home, slots or settings.slots)
+        _await_joined(replace(settings, broker_url=broker.url), home, record)
+        return Up(broker=broker, worker=record.name, pid=record.pid, slots=record.slots, started=True)
+
+
+def down(settings: Settings) -> Down:
+    """Stop the worker, end its jobs and give them back, and stop the broker. What waits is kept for the next `up`."""
+    home = settings.home.absolute()
+    if not home.is_dir():
+        return Down(worker=None, broker=False, given_back=())
+    with _locked(home):
+        record, broker = _recorded(home), embedded.running(home)
+        if record is None and broker is None:
+            # Jobs that run here are then another worker's, whose broker is elsewhere.
+            return Down(worker=None, broker=False, given_back=())
+        alive = record is not None and record.alive
+        if record is not None and alive:
+            processes.end(record.pid, record.token, STOP_PATIENCE)
+        running = _end_jobs(home)
+        given_back = _give_back(replace(settings, broker_url=broker.url), running) if broker and running else ()
+        stopped = embedded.stop(home, STOP_PATIENCE)
+        _file(home).unlink(missing_ok=True)
+        return Down(worker=record.name if record and alive else None, broker=stopped, given_back=given_back)
+
+
+def _check_ours(settings: Settings) -> None:
+    if settings.broker_url and str(broker_url_file(settings.home)) not in settings.broker_source:
+        raise Refused(
+            f"the broker {mask(settings.broker_url)} is configured (from {settings.broker_source}), so none is started "
+            "here. To work for that one: relayq worker"
+        )
+
+
+def _start_worker(settings: Settings, home: Path, slots: int) -> _Record:
+    argv = [sys.executable, "-m", "relayq", "worker", "--slots", str(slots)]
+    spawned = processes.spawn_detached(argv, home / "worker.log", os.environ | {"RELAYQ_HOME": str(home)})
+    record = _Record(pid=spawned.pid, token=spawned.token, name=settings.worker_name, slots=slots)
+    text = json.dumps({"pid": record.pid, "token": record.token, "name": record.name, "slots": record.slots})
+    embedded_folder.write(_file(home), f"{text}\n")
+    return record
+
+
+def _await_joined(settings: Settings, home: Path, record: _Record) -> None:
+    log = home / "worker.log"
+    start = log.stat().st_size
+    deadline = time.monotonic() + START_PATIENCE
+    with closing(open_store(settings, timeout=3.0)) as store:
+        while not _joined(store, record):
+            ended = not record.alive
+            if ended or time.monotonic() >= deadline:
+                what = "ended while starting" if ended else f"has not joined within {START_PATIENCE:g} s and goes on"
+                if ended:
+                    _file(home).unlink(missing_ok=True)
+                said = embedded_folder.tail(log, max(0, start - 4096), _LOG_LINES)
+                raise RelayqError(f"the worker {record.name} {what}. {log} ends:\n{said}")
+            time.sleep(_LOOK_EVERY)
+
+
+def _joined(store: Store, record: _Record) -> bool:
+    # The pid tells it from a worker of the same name that ran here a moment ago.
+    return any(w.online and w.info.name == record.name and w.info.pid == record.pid for w in store.workers()[1])
+
+
+def _end_jobs(home: Path) -> list[Held]:
+    """End all jobs of this home with their supervisors; those that ran until now."""
+    from relayq.supervisor.client import Session, SupervisorError
+    from relayq.supervisor.launch import living
+    from relayq.worker.holding import held_of
+
+    running = []
+    for socket in living(home):
+        with suppress(SupervisorError), Session(socket, {}) as session:
+            # An attempt that has ended keeps its outcome; the next worker delivers it.
+            running += [held_of(state.key) for state in session.list() if state.state != "ended"]
+            session.shutdown(reason=str(Reason.WORKER_STOPPED), timeout=JOBS_PATIENCE)
+    return running
+
+
+def _give_back(settings: Settings, running: list[Held]) -> tuple[str, ...]:
+    outcome = Outcome(reason=Reason.WORKER_STOPPED)
+    given = []
+    with suppress(BrokerUnavailable), closing(open_store(settings, timeout=3.0)) as store:
+        for held in running:
+            [job] = store.get([held.job])
+            if job is not None and job.state is State.RUNNING and job.worker:
+                finish = store.give_back(job.worker, "", held, outcome, lost=False)
+                if finish.heard and finish.state is State.QUEUED:
+                    given.append(held.job)
+    return tuple(given)
+
+
+def _recorded(home: Path) -> _Record | None:
+    try:
+        said = json.loads(embedded_folder.read(_file(home)) or "null")
+        return _Record(pid=int(said["pid"]), token=said["token"], name=said["name"], slots=int(said["slots"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _file(home: Path) -> Path:
+    return home / "up.json"
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """One `up` or `down` at a time; each has a bounded end, so there is no patience to lose."""
+    with os.fdopen(os.open(home / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,86 @@
+"""`relayq worker`: this machine works for the broker; or a worker that is gone is removed."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from relayq import config_values
+from relayq.cli.complete import complete_worker
+from relayq.cli.context import App, pass_app
+from relayq.cli.options import json_option, value_type
+
+NAME = value_type("name", config_values.worker_name)
+LABELS = value_type("labels", config_values.labels)
+
+
+@click.group("worker", invoke_without_command=True)
+@click.option("--name", type=NAME, help="What it is called. [default: worker.name, else this host's name]")
+@click.option(
+    "--slots",
+    type=click.IntRange(1, 1024),
+    help="How many jobs it runs at once. [default: worker.slots, else one a processor]",
+)
+@click.option("--labels", type=LABELS, metavar="LABEL,…", help="Words that jobs may ask for. [default: worker.labels]")
+@click.option(
+    "--log-level",
+    type=click.Choice(config_values.LEVELS, case_sensitive=False),
+    help="[default: logging.level, else INFO]",
+)
+@click.pass_context
+def command(
+    ctx: click.Context, name: str | None, slots: int | None, labels: tuple[str, ...] | None, log_level: str | None
+) -> None:
+    """Let this machine work: take jobs and run them, until Ctrl-C.
+
+    Ctrl-C (or TERM) stops the worker and leaves its jobs running for the worker that is started next here; a second
+    Ctrl-C ends them.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    given = {
+        "RELAYQ_WORKER_NAME": name,
+        "RELAYQ_SLOTS": slots,
+        "RELAYQ_LABELS": labels and ",".join(labels),
+        "RELAYQ_LOG_LEVEL": log_level,
+    }
+    os.environ.update({variable: str(value) for variable, value in given.items() if value})
+    argv = worker_command()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # This very process becomes the worker: whoever started it (a service, a shell) watches the right one.
+    os.execv(argv[0], argv)  # noqa: S606
+
+
+def worker_command() -> list[str]:
+    """The worker's command line, once the settings are known to be good. Raises ConfigError, BrokerRefused."""
+    from relayq.config import load
+    from relayq.errors import BrokerRefused
+
+    settings = load()
+    if settings.broker_url is None:
+        raise BrokerRefused(
+            "no broker is configured. Start one, and a worker with it: relayq up; or name one: "
+            "export RELAYQ_BROKER_URL=redis://:PASSWORD@HOST:6379/0"
+        )
+    from relayq.broker import worker_argv
+
+    file = str(settings.log_file) if settings.log_file else None
+    return worker_argv(settings.worker_name, settings.slots, loglevel=settings.log_level, logfile=file)
+
+
+@command.command("remove")
+@click.argument("name", shell_complete=complete_worker)
+@json_option
+@pass_app
+def remove(app: App, name: str, as_json: bool) -> None:
+    """Forget a worker that is away and holds no job. --json prints {"removed": NAME}."""
+    from relayq.cli.screen import message, say_json
+
+    app.store.remove_worker(name)
+    if as_json:
+        say_json({"removed": name})
+    else:
+        message(f"{name} is removed; it may join again")
