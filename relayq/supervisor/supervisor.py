@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import itertools
 import os
 import selectors
 import signal
@@ -20,6 +21,8 @@ from relayq.supervisor.output import Kept
 
 _TICK = 1.0
 _NEVER = float("inf")
+_MAX_REPORTS = 100
+_reports = itertools.count()
 _LAST_WORDS = 1.0  # seconds that clients get, after a shutdown, to forget what they were told
 
 
@@ -340,4 +343,6 @@ def _write_log(sentence: str) -> None:
 
 
 def _report() -> None:
-    sys.excepthook(*sys.exc_info())  # to the log; the module traceback would cost memory
+    # To the log; the module traceback would cost memory. A trouble that comes every second is soon known.
+    if next(_reports) < _MAX_REPORTS:
+        sys.excepthook(*sys.exc_info())

@@ -1,0 +1,1 @@
+../relayq/demo/assets/pihole_report.py
