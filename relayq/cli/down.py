@@ -16,19 +16,18 @@ def command(app: App, as_json: bool) -> None:
 
     Running jobs are ended and given back: they run again after the next `relayq up`, as does what waits.
 
-    --json prints {"worker" (its name, or null if none ran), "broker" (whether it ran), "given_back": [id]}.
+    --json prints {"worker" (its name, or null if none ran), "broker" (whether it ran), "ended_jobs": count}.
     """
     from relayq.cli import local
     from relayq.cli.screen import message, say_json
 
     stopped = local.down(app.settings)
     if as_json:
-        worker, given_back = stopped.worker, list(stopped.given_back)
-        return say_json({"worker": worker, "broker": stopped.broker, "given_back": given_back})
+        return say_json({"worker": stopped.worker, "broker": stopped.broker, "ended_jobs": stopped.ended_jobs})
     if not stopped.worker and not stopped.broker:
         message("nothing was up")
     else:
         message("relayq is down")
-    if stopped.given_back:
-        message(f"these jobs were ended and run again after the next `relayq up`: {' '.join(stopped.given_back)}")
+    if stopped.ended_jobs:
+        message(f"running jobs that were ended: {stopped.ended_jobs}. They run again after the next `relayq up`")
     return None

@@ -8,20 +8,19 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from relayq import embedded, embedded_folder, processes
 from relayq.client import open_store
 from relayq.config import Settings, broker_url_file, mask
-from relayq.errors import BrokerUnavailable, Refused, RelayqError
-from relayq.model import Held, Outcome, Reason, State
+from relayq.errors import Refused, RelayqError
 from relayq.store import Store
 
 START_PATIENCE = 15.0  #: seconds until the worker must have joined
 STOP_PATIENCE = 10.0  #: seconds for a worker, and for the broker, before they are killed
-JOBS_PATIENCE = 30.0  #: seconds for all jobs to end
+JOBS_GRACE = 5.0  #: seconds for all jobs, before they are killed
 _LOOK_EVERY = 0.05
 _LOG_LINES = 12
 
@@ -43,7 +42,7 @@ class Down:
 
     worker: str | None
     broker: bool
-    given_back: tuple[str, ...]  #: jobs that ran, and wait again
+    ended_jobs: int  #: that ran, and wait again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,20 +82,19 @@ def down(settings: Settings) -> Down:
     """Stop the worker, end its jobs and give them back, and stop the broker. What waits is kept for the next `up`."""
     home = settings.home.absolute()
     if not home.is_dir():
-        return Down(worker=None, broker=False, given_back=())
+        return Down(worker=None, broker=False, ended_jobs=0)
     with _locked(home):
         record, broker = _recorded(home), embedded.running(home)
         if record is None and broker is None:
             # Jobs that run here are then another worker's, whose broker is elsewhere.
-            return Down(worker=None, broker=False, given_back=())
+            return Down(worker=None, broker=False, ended_jobs=0)
         alive = record is not None and record.alive
         if record is not None and alive:
             processes.end(record.pid, record.token, STOP_PATIENCE)
-        running = _end_jobs(home)
-        given_back = _give_back(replace(settings, broker_url=broker.url), running) if broker and running else ()
+        ended = _end_jobs(replace(settings, broker_url=broker.url if broker else None), home)
         stopped = embedded.stop(home, STOP_PATIENCE)
         _file(home).unlink(missing_ok=True)
-        return Down(worker=record.name if record and alive else None, broker=stopped, given_back=given_back)
+        return Down(worker=record.name if record and alive else None, broker=stopped, ended_jobs=ended)
 
 
 def _check_ours(settings: Settings) -> None:
@@ -137,32 +135,16 @@ def _joined(store: Store, record: _Record) -> bool:
     return any(w.online and w.info.name == record.name and w.info.pid == record.pid for w in store.workers()[1])
 
 
-def _end_jobs(home: Path) -> list[Held]:
-    """End all jobs of this home with their supervisors; those that ran until now."""
-    from relayq.supervisor.client import Session, SupervisorError
-    from relayq.supervisor.launch import living
-    from relayq.worker.holding import held_of
+def _end_jobs(settings: Settings, home: Path) -> int:
+    from relayq.worker.ending import end_jobs, shut_down
 
-    running = []
-    for socket in living(home):
-        with suppress(SupervisorError), Session(socket, {}) as session:
-            # An attempt that has ended keeps its outcome; the next worker delivers it.
-            running += [held_of(state.key) for state in session.list() if state.state != "ended"]
-            session.shutdown(reason=str(Reason.WORKER_STOPPED), timeout=JOBS_PATIENCE)
-    return running
-
-
-def _give_back(settings: Settings, running: list[Held]) -> tuple[str, ...]:
-    outcome = Outcome(reason=Reason.WORKER_STOPPED)
-    given = []
-    with suppress(BrokerUnavailable), closing(open_store(settings, timeout=3.0)) as store:
-        for held in running:
-            [job] = store.get([held.job])
-            if job is not None and job.state is State.RUNNING and job.worker:
-                finish = store.give_back(job.worker, "", held, outcome, lost=False)
-                if finish.heard and finish.state is State.QUEUED:
-                    given.append(held.job)
-    return tuple(given)
+    if settings.broker_url is None:
+        ended = end_jobs(home, None, grace=JOBS_GRACE)
+    else:
+        with closing(open_store(settings, timeout=3.0)) as store:
+            ended = end_jobs(home, store, grace=JOBS_GRACE)
+    shut_down(home)
+    return ended
 
 
 def _recorded(home: Path) -> _Record | None:

@@ -22,10 +22,13 @@ def command(app: App, as_json: bool) -> int:
     """Show the broker, the workers and what waits, and why.
 
     \b
-    --json prints {"broker": {"url" (password masked), "source", "online", "error"},
-    "online" (whether any worker is), "total_workers", "total_active", "total_queued",
-    "jobs": {state: count}, "workers": {name: Worker},
-    "waiting": [{"count", "example" (an id), "lane", "sentence"}]}.
+    --json prints
+      {"broker": {"url" (password masked), "source", "online", "error"},
+       "online" (whether any worker is),
+       "total_workers", "total_active", "total_queued",
+       "jobs": {state: count}, "workers": {name: Worker},
+       "waiting": [{"count", "example" (an id), "lane", "sentence"}]}
+
     If the broker does not answer, it prints what is known and exits with 4 (5 if it refuses).
     """
     from relayq.cli.exits import code_for

@@ -25,7 +25,8 @@ from relayq.worker.sessions import Sessions
 log = logging.getLogger("relayq.worker")
 
 T = TypeVar("T")
-LINGER = 3.0  #: seconds that a worker waits for a second Ctrl-C
+GOODBYE = 2.0  #: seconds that saying goodbye to the store may take
+LINGER = 2.0  #: seconds that a worker waits for a second Ctrl-C
 
 
 class Agent:
@@ -52,6 +53,8 @@ class Agent:
         self._answers = Answers(self._store, write_answer)
         self._on_replaced = replaced
         self._stopping = threading.Event()
+        self._starting = threading.Lock()
+        self._gone = threading.Event()
         self._jobs_ended = threading.Event()
         self._lingers = False
         self._holding = Holding()
@@ -84,7 +87,7 @@ class Agent:
             else:
                 self._discard(held)
         self._sweep_workspaces(running)
-        self._pulser = Pulser(
+        pulser = Pulser(
             self._pulse_store,
             self._info,
             self._holding,
@@ -94,8 +97,13 @@ class Agent:
             replaced=self._replaced,
             chores=[self._answers.overdue],
         )
-        self._pulser.start()
+        with self._starting:
+            if self._stopping.is_set():  # told to stop while it registered: it has said goodbye too early
+                return self._say_goodbye()
+            self._pulser = pulser
+            pulser.start()
         log.info("worker %s is ready: %s slots, labels %s", self._info.name, self._info.slots, self._info.labels)
+        return None
 
     def ring(self) -> None:
         """There is work: claim jobs and run them one after another until nothing is left. Called in a slot's thread."""
@@ -142,20 +150,28 @@ class Agent:
             self._jobs_ended.set()
 
     def linger(self) -> None:
-        """Wait for the second Ctrl-C, if there was a first and something to end."""
+        """Called last: until goodbye has been said; and for the second Ctrl-C, if there is something to end."""
+        self._gone.wait(GOODBYE)
         if self._lingers:
             self._jobs_ended.wait(LINGER)
 
     def _let_go(self) -> None:
         self._stopping.set()
-        if self._pulser is not None:
-            self._pulser.stop()
         self._sessions.interrupt()
+        with self._starting:
+            if self._pulser is not None:
+                # A pulse on its way would say that we are still there.
+                self._pulser.stop()
+                self._pulser.join(GOODBYE)
+            self._say_goodbye()
+        self._lock.release()
+        self._gone.set()
+
+    def _say_goodbye(self) -> None:
         try:
             self._pulse_store.leave(self._info.name, self._info.incarnation)
         except (BrokerUnavailable, Replaced) as error:
             log.warning("left without saying goodbye: %s", error)
-        self._lock.release()
 
     # ── adopting ──
 

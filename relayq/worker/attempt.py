@@ -41,6 +41,8 @@ def run(claim: Claim, tools: Tools) -> Claim | None:
     held, spec = claim.held, claim.job.spec
     try:
         plan = kinds.get_kind(spec.kind).plan(spec)
+        if tools.reporter.stopping:
+            return tools.reporter.give_back(held, Outcome(reason=Reason.WORKER_STOPPED), lost=False)
         with tools.holding.of(held), Workspace(tools.home, held, plan) as workspace:
             tools.sessions.mine().start(order(claim, workspace.argv, plan.stdin))
             return attend(held, spec, tools)

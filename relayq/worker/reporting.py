@@ -32,6 +32,11 @@ class Reporter:
         self._stopping = stopping
         self._ended = ended
 
+    @property
+    def stopping(self) -> bool:
+        """Whether this worker has been told to stop."""
+        return self._stopping.is_set()
+
     def claim(self) -> Claim | None:
         """The next job for a slot; None if there is none, or this worker has been replaced."""
         nonce = _nonce()

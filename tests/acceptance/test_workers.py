@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from relayq.model import Reason, State
+from relayq.supervisor.client import Session
+from relayq.supervisor.launch import living
 from tests.conftest import wait_until
 
 from .conftest import Fleet
@@ -48,7 +50,7 @@ def test_term_lets_go_of_jobs_and_the_next_worker_finishes_them(fleet: Fleet) ->
     """P9, P10: a restart or an upgrade ends no job, and its output has no gap and no repeat."""
     worker = fleet.start()
     handle = fleet.client.run("for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.5; done; exit 5")
-    wait_until(lambda: handle.state is State.RUNNING)
+    wait_until(lambda: list(handle.logs()))
     stopped = time.monotonic()
     worker.signal(signal.SIGTERM)
     assert worker.process.wait(6) == 0
@@ -64,7 +66,8 @@ def test_kill_9_of_the_worker_ends_no_job(fleet: Fleet) -> None:
     worker = fleet.start()
     ends = fleet.client.run("echo before; sleep 1; echo after; exit 3")
     goes_on = fleet.client.run("echo one; sleep 5; echo two")
-    wait_until(lambda: ends.state is State.RUNNING and goes_on.state is State.RUNNING)
+    # Running is not enough: a claim whose process was never started is given back, rightly.
+    wait_until(lambda: list(ends.logs()) and list(goes_on.logs()))
     worker.kill()
     time_over = time.monotonic() + 1.5
     wait_until(lambda: time.monotonic() > time_over)
@@ -97,7 +100,7 @@ def test_a_lost_machines_job_is_finished_by_another(fleet: Fleet, tmp_path: Path
     """The plain lease rule: attempt 2, and the record shows both."""
     first = fleet.start("one", slots=1)
     handle = fleet.client.run(f"echo $RELAYQ_ATTEMPT >> {tmp_path}/starts; sleep 2; echo done")
-    wait_until(lambda: handle.state is State.RUNNING)
+    wait_until((tmp_path / "starts").exists)
     fleet.start("two", slots=1)
     first.lose_power()
     assert handle.get(timeout=30) == "done\n"
@@ -121,6 +124,29 @@ def test_a_returning_machine_ends_its_stale_process(fleet: Fleet, tmp_path: Path
     stale = int((tmp_path / "pids").read_text().split()[0])
     wait_until(lambda: not alive(stale), 20, describe=fleet.logs)
     assert handle.get(timeout=30) == "done by 2\n"
+
+
+def test_endless_output_is_bounded_while_no_worker_is_there(fleet: Fleet) -> None:
+    """The supervisor goes on reading, and keeps no more than is kept (P13)."""
+    worker = fleet.start()
+    handle = fleet.client.run("echo first; yes", max_output_bytes=50_000)
+    wait_until(lambda: list(handle.logs()))
+    worker.kill()
+    [path] = living(worker.home)
+    with Session(path, {}) as session:
+        pid = session.supervisor_pid
+        produced = session.list()[0].offsets[1]
+        wait_until(lambda: session.list()[0].offsets[1] > produced + 100_000_000, 30)
+        status = Path(f"/proc/{pid}/status").read_text()
+    assert int(status.split("VmRSS:")[1].split()[0]) < 40_000  # kB
+    assert sum(file.stat().st_size for file in worker.home.rglob("*") if file.is_file()) < 1_000_000
+    worker.start()
+    fleet.online("w")
+    handle.cancel()
+    result = handle.result(timeout=20)
+    assert result.stdout.startswith(b"first\ny\n")
+    assert len(result.stdout) <= 50_000
+    assert result.stdout_bytes > 100_000_000
 
 
 def test_the_same_name_runs_once_on_a_machine(fleet: Fleet) -> None:
