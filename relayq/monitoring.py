@@ -169,7 +169,7 @@ def ending(job: Job) -> str:
             code = outcome.exit_code if outcome else None
             text = "succeeded" + where if code == 0 else f"failed{where} with exit code {code}"
         case "timed_out":
-            text = f"ran longer than its timeout of {job.spec.timeout:g} s{where}"
+            text = f"ran longer than its timeout of {job.spec.timeout or 0:g} s{where}"
         case "cancelled":
             text = "was cancelled"
         case "worker_lost":
@@ -177,7 +177,7 @@ def ending(job: Job) -> str:
         case "poison":
             text = f"was lost {job.losses} times with the worker that ran it, and is not tried again"
         case "queue_timed_out":
-            text = f"waited longer than its queue_timeout of {job.spec.queue_timeout:g} s"
+            text = f"waited longer than its queue_timeout of {job.spec.queue_timeout or 0:g} s"
         case "not_started":
             text = f"could not be started{where}"
         case _:

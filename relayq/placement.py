@@ -65,7 +65,7 @@ def refusal(workers: Sequence[WorkerInfo], lane: str) -> str:
         return f"no worker {what}: none has joined yet. Start one with: relayq worker"
     if on is not None and named is None:
         names = ", ".join(sorted(w.name for w in workers))
-        return f'no worker is called "{on}"; there are: {names}. To let the job wait for it, add queue_anyway'
+        return f'no worker is called "{on}"; there are: {names}'
     if named is not None:
         return f"{named.name} {why_not(named, lane)}. See: relayq workers"
     return f"no worker can run this job: it needs {_listed(needs)}. See: relayq workers"

@@ -50,7 +50,7 @@ def check(spec: JobSpec) -> None:
         _check_command(spec)
     for name in ("cwd", "name", "on", "script"):
         _check_type(name, getattr(spec, name), (str, type(None)), "a str")
-        _check_nul(name, getattr(spec, name) or "")
+        _check_text(name, getattr(spec, name) or "")
     _check_type("stdin", spec.stdin, (bytes, type(None)), "bytes or a str")
     _check_numbers(spec)
     check_names(spec)
@@ -80,8 +80,8 @@ def _check_command(spec: JobSpec) -> None:
         if not isinstance(word, str):
             what = "nothing" if word is None else type(word).__name__
             raise BadSpec(f"a command is a str for the shell, or a list of str; got {what}")
-        _check_nul("the command", word)
-        if len(word.encode(errors="surrogateescape")) > MAX_ARGUMENT_BYTES:
+        _check_text("the command", word)
+        if len(word.encode()) > MAX_ARGUMENT_BYTES:
             raise BadSpec(
                 "a command line is at most 128 KiB: pass a longer text as script= (--script) or stdin= (--stdin)"
             )
@@ -119,7 +119,11 @@ def _check_type(name: str, value: Any, types: tuple[type, ...], wanted: str, *, 
         raise BadSpec(f"{name} must be {wanted}; got {type(value).__name__} ({value!r:.40})")
 
 
-def _check_nul(name: str, text: str) -> None:
+def _check_text(name: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadSpec(f"{name} is not text: it has bytes that are no UTF-8; pass such data as stdin=") from None
     if "\0" in text:
         raise BadSpec(f"{name} has a NUL byte in it, which no program can be given; pass such data as stdin=")
 
@@ -141,7 +145,7 @@ def _environment(value: Any) -> dict[str, str]:
             raise BadSpec(f"env must be a dict of str; {key!r} is {text!r:.40}")
         if not key or "=" in key:
             raise BadSpec(f"{key!r} cannot be the name of an environment variable")
-        _check_nul(f"env[{key!r}]", key + text)
+        _check_text(f"env[{key!r}]", key + text)
     return dict(value)
 
 
@@ -155,4 +159,4 @@ def _on_lost(value: Any) -> OnLost:
 def _size(spec: JobSpec) -> int:
     words = spec.command if isinstance(spec.command, tuple) else (spec.command or "",)
     texts = [*words, spec.script or "", *spec.env.keys(), *spec.env.values()]
-    return sum(len(text.encode(errors="surrogateescape")) for text in texts) + len(spec.stdin or b"")
+    return sum(len(text.encode()) for text in texts) + len(spec.stdin or b"")

@@ -51,7 +51,8 @@ def _begin(sender: str, instance: Any, conf: Any, **_: Any) -> None:
         )
         agent.check_broker()
     except RelayqError as error:
-        sys.exit(f"relayq: {error}")
+        sys.stderr.write(f"relayq: {error}\n")
+        sys.exit(5)  # refused, as everywhere on the command line
 
 
 @signals.worker_ready.connect

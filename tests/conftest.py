@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import secrets
 import shutil
 import socket
@@ -47,10 +49,9 @@ def redis_binary() -> str:
     return str(next(p for p in Path(spec.origin).parent.rglob("valkey-server*") if p.is_file()))
 
 
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@contextlib.contextmanager
+def serve_redis(folder: Path) -> Iterator[str]:
     """A Redis of our own with a password; its URL."""
-    folder = tmp_path_factory.mktemp("redis")
     port, password = free_port(), secrets.token_hex(8)
     config = folder / "redis.conf"
     config.write_text(
@@ -58,17 +59,25 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "hash-max-ziplist-value 2048\nmaxmemory-policy noeviction\n"
     )
     process = subprocess.Popen([redis_binary(), str(config)], stdout=subprocess.DEVNULL)
-    url = f"redis://:{password}@127.0.0.1:{port}/0"
 
     def answers() -> bool:
         assert process.poll() is None, "redis-server ended"
         with socket.socket() as s:
             return s.connect_ex(("127.0.0.1", port)) == 0
 
-    wait_until(answers)
-    yield url
-    process.terminate()
-    process.wait()
+    try:
+        wait_until(answers)
+        yield f"redis://:{password}@127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One Redis for all tests of this process; its URL."""
+    with serve_redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url
 
 
 @pytest.fixture
@@ -80,3 +89,24 @@ def redis_url(redis_server: str) -> str:
         client.flushall()
         # Scripts stay: loading them is tested where a server starts.
     return redis_server
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_left_running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A worker, supervisor or broker that a test forgot would disturb the next one, and is a defect of ours."""
+    yield
+    folder = str(tmp_path_factory.getbasetemp()).encode()
+
+    def left() -> list[str]:
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                with contextlib.suppress(OSError):
+                    command = (entry / "cmdline").read_bytes()
+                    homes = [v for v in (entry / "environ").read_bytes().split(b"\0") if v.startswith(b"RELAYQ_")]
+                    if command and (folder in command or any(folder in home for home in homes)):
+                        found.append(f"{entry.name} {command.replace(bytes(1), b' ').decode()[:150]}")
+        return found
+
+    if Path("/proc/self").exists():
+        wait_until(lambda: not left(), 15, left)

@@ -81,8 +81,9 @@ class Verbs(click.Group):
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
         """Reads the root's own options; what is wrong with them ends here."""
         try:
+            _check_text(args)
             return super().make_context(info_name, args, *rest, **extra)
-        except click.ClickException as error:
+        except (click.ClickException, BrokenPipeError) as error:
             raise SystemExit(report(error)) from error
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -99,6 +100,17 @@ class Verbs(click.Group):
             code = report(error, stands_for_job=app.stands_for_job)
         if code:
             raise SystemExit(code)
+
+
+def _check_text(args: list[str]) -> None:
+    # Records are JSON: bytes that are no text cannot travel, and this is said before anything is.
+    for number, arg in enumerate(args, 1):
+        try:
+            arg.encode()
+        except UnicodeEncodeError:
+            raise click.UsageError(
+                f"argument {number} is not text in UTF-8 ({arg!a:.40}); see `relayq run --script` and `--stdin`"
+            ) from None
 
 
 def _flush() -> None:

@@ -30,6 +30,9 @@ def command(app: App, id: str, follow: bool, stream: int | None, as_json: bool) 
     app.stands_for_job = follow
     handle = app.job(id)
     if as_json:
+        if follow:
+            handle.expect()
+            app.be_patient()
         for chunk in handle.chunks(follow=follow):
             if stream in (None, chunk.stream):
                 say_json(piece_record(chunk))

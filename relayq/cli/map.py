@@ -76,7 +76,11 @@ def _lines(file: str | None) -> Iterator[str]:
             data = Path(file).read_bytes()
         except OSError as error:
             raise click.UsageError(f"cannot read {file}: {error.strerror}") from None
-    text = data.decode("utf-8", "surrogateescape")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        number = data.count(b"\n", 0, error.start) + 1
+        raise click.UsageError(f"line {number} is not text in UTF-8, so nothing was queued") from None
     return (line.rstrip("\r") for line in text.split("\n") if line.strip())
 
 

@@ -45,7 +45,7 @@ from relayq.model import (
     WorkerState,
 )
 from relayq.store import KEEP, OUTPUT_BUDGET, Claim, Finish, NewJob, Registered, Unserved, codec
-from relayq.store.trouble import translated
+from relayq.store.trouble import address_checked, translated
 
 MIN_VERSION = (6, 2)
 
@@ -73,7 +73,7 @@ class RedisStore:
         self._clock = clock
         self._timeout = timeout
         self._common = (repr(float(lease_floor)), repr(float(keep)), str(output_budget))
-        with translated(url):
+        with address_checked(url):
             # Any: redis-py types its clients for both sync and async use, and its connections not at all.
             self._redis: Any = redis.Redis.from_url(
                 url,
@@ -314,15 +314,7 @@ class RedisStore:
         # A blocked read must end before the socket's own timeout does.
         block = max(1, int(min(timeout, self._timeout * 0.8) * 1000))
         with translated(self.url):
-            connection = self._redis.connection_pool.get_connection()
-            try:
-                connection.send_command("XREAD", "COUNT", limit, "BLOCK", block, "STREAMS", key, cursor)
-                answer = connection.read_response()
-            except BaseException:
-                connection.disconnect()
-                raise
-            finally:
-                self._redis.connection_pool.release(connection)
+            answer = self._ask("XREAD", "COUNT", limit, "BLOCK", block, "STREAMS", key, cursor)
         for _, entries in answer or ():
             for entry, row in entries:
                 yield entry.decode(), row
@@ -349,11 +341,29 @@ class RedisStore:
         now = "" if self._clock is None else repr(self._clock())
         with translated(self.url):
             try:
-                return self._redis.execute_command("EVALSHA", digest, 0, now, *self._common, *args)
+                return self._ask("EVALSHA", digest, "0", now, *self._common, *args)
             except redis.exceptions.NoScriptError:
                 # The first call after a broker's start: the moment to look whether it will do.
                 self._check_version()
-                return self._redis.execute_command("EVAL", text, 0, now, *self._common, *args)
+                return self._ask("EVAL", text, "0", now, *self._common, *args)
+
+    def _ask(self, *command: Any) -> Any:
+        """One command and its answer, on a connection of its own for that time."""
+        # hiredis reads a number's text with signals enabled, and crashes if a handler raises there (Ctrl-C does).
+        words = [word if isinstance(word, bytes) else str(word) for word in command]
+        pool = self._redis.connection_pool
+        connection = pool.get_connection()
+        try:
+            connection.send_command(*words)
+            return connection.read_response()
+        except redis.exceptions.ResponseError:
+            raise
+        except BaseException:
+            # Interrupted between question and answer: the next question must not get this answer.
+            connection.disconnect()
+            raise
+        finally:
+            pool.release(connection)
 
     @staticmethod
     def _script(name: str) -> tuple[str, str]:
@@ -362,7 +372,8 @@ class RedisStore:
         return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     def _check_version(self) -> None:
-        info = self._redis.info("server")
+        lines = self._ask("INFO", "server").decode().splitlines()
+        info = dict(line.split(":", 1) for line in lines if ":" in line)
         version = str(info.get("valkey_version") or info.get("redis_version"))
         if tuple(int(part) for part in version.split(".")[:2]) < MIN_VERSION:
             raise BrokerRefused(

@@ -14,7 +14,7 @@ SCHEMA = "1"  #: major version of the key layout, as in lua/lib.lua
 
 @contextlib.contextmanager
 def translated(url: str) -> Iterator[None]:
-    """Raise relayq's errors for redis-py's, and for a URL that is none."""
+    """Raise relayq's errors for redis-py's."""
     where = _place(url)
     try:
         yield
@@ -30,9 +30,18 @@ def translated(url: str) -> Iterator[None]:
         raise BrokerRefused(f"the broker at {where} does not allow this to our user: {error}") from error
     except redis.exceptions.ResponseError as error:
         raise _response_error(str(error), where) from error
-    except ValueError as error:
+    except redis.exceptions.RedisError as error:
+        raise BrokerRefused(f"what answers at {where} is no Redis: {error}. Check RELAYQ_BROKER_URL") from error
+
+
+@contextlib.contextmanager
+def address_checked(url: str) -> Iterator[None]:
+    """Raise BrokerRefused for a URL that is none."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
         raise BrokerRefused(
-            f"{where} is no address of a broker ({error}); it looks like redis://:PASSWORD@HOST:6379/0"
+            f"{_place(url)} is no address of a broker ({error}); one looks like redis://:PASSWORD@HOST:6379/0"
         ) from error
 
 

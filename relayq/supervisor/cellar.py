@@ -26,6 +26,7 @@ class Cellar:
     def __init__(self, home: str, version: str, log: Callable[[str], None]) -> None:
         self.note_at_once = False  #: nobody else would end young jobs if this process died
         self._home = home
+        self._home_id = paths.home_id(home)
         self._paths = paths.Paths(home, version)
         self._log = log
         self.shelf = Shelf(self._paths.outcomes, log)
@@ -123,7 +124,7 @@ class Cellar:
             return False
 
     def _inherit(self, source: paths.Paths, now: float, known: set[str]) -> list[Outcome]:
-        rows = leftovers.end(source.table, self._log)
+        rows = leftovers.end(source.table, self._home_id, self._log)
         headers: list[wire.Header] = list(self.shelf.load(source.outcomes))
         found = [Outcome(header, None, now, None) for header in headers]
         known |= {outcome.key for outcome in found}

@@ -5,7 +5,7 @@ _SECRET_WORDS = ("BROKER", "PASSWORD", "TOKEN", "SECRET", "CREDENTIAL", "URL", "
 
 JOB_ID = "RELAYQ_JOB_ID"
 ATTEMPT = "RELAYQ_ATTEMPT"
-MARK = "RELAYQ_ATTEMPT_KEY"  #: the whole key: how processes that left their group are found
+MARK = "RELAYQ_MARK"  #: home and key: how processes that left their group are found
 
 
 def without_secrets(env: dict[str, str]) -> dict[str, str]:
@@ -17,7 +17,12 @@ def without_secrets(env: dict[str, str]) -> dict[str, str]:
     }
 
 
-def job_environment(base: dict[str, str], own: dict[str, str | None], key: str) -> dict[str, str]:
+def mark_of(home_id: str, key: str) -> str:
+    """What the processes of one attempt carry. Another home's must not be taken for ours."""
+    return f"{home_id}:{key}"
+
+
+def job_environment(base: dict[str, str], own: dict[str, str | None], key: str, home_id: str) -> dict[str, str]:
     """The environment of one attempt. A value of None in `own` removes a variable."""
     env = dict(base)
     for name, value in own.items():
@@ -26,5 +31,5 @@ def job_environment(base: dict[str, str], own: dict[str, str | None], key: str) 
         else:
             env[name] = value
     env[JOB_ID], env[ATTEMPT] = key.split("/")[:2]
-    env[MARK] = key
+    env[MARK] = mark_of(home_id, key)
     return env

@@ -16,7 +16,8 @@ from relayq.supervisor import system
 class Orphans:
     """The orphans that came to this process, and whose they are."""
 
-    def __init__(self) -> None:
+    def __init__(self, home_id: str) -> None:
+        self._home_id = home_id
         self._owners: dict[int, frozenset[str]] = {}
         system.watch_own_children()
 
@@ -26,8 +27,8 @@ class Orphans:
             return
         for pid in system.own_children():
             if pid not in mains and pid not in self._owners:
-                key = system.marker(pid)
-                self._owners[pid] = frozenset((key,) if key is not None else alive)
+                home_id, _, key = (system.marker(pid) or "").partition(":")
+                self._owners[pid] = frozenset((key,) if home_id == self._home_id else alive)
 
     def gone(self, pid: int) -> None:
         """This child was reaped: its number may come again."""

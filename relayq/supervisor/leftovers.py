@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from relayq.supervisor import family, system
+from relayq.supervisor.environment import mark_of
 
 _PATIENCE = 2.0  #: seconds until a killed process must be gone
 
@@ -58,12 +59,12 @@ def read(path: str) -> tuple[str, list[dict[str, Any]]]:
         return "", []
 
 
-def end(path: str, log: Callable[[str], None]) -> list[dict[str, Any]]:
+def end(path: str, home_id: str, log: Callable[[str], None]) -> list[dict[str, Any]]:
     """Kills what is left of the jobs in a dead supervisor's table; gives its rows."""
     boot, rows = read(path)
     if rows and boot == system.boot_id():
         give_up_at = time.monotonic() + _PATIENCE
-        while living := _living(rows):
+        while living := _living(rows, home_id):
             for pid, is_leader in living.items():
                 family.signal_family(pid if is_leader else None, [pid], signal.SIGKILL)
             if time.monotonic() > give_up_at:
@@ -73,9 +74,9 @@ def end(path: str, log: Callable[[str], None]) -> list[dict[str, Any]]:
     return rows
 
 
-def _living(rows: list[dict[str, Any]]) -> dict[int, bool]:
+def _living(rows: list[dict[str, Any]], home_id: str) -> dict[int, bool]:
     """pid -> whether it leads its group, of all processes that are left of these jobs."""
-    found = dict.fromkeys(system.marked({row["key"] for row in rows}), False)
+    found = dict.fromkeys(system.marked({mark_of(home_id, row["key"]) for row in rows}), False)
     for row in rows:
         if row["start"] is not None and system.start_time(row["pid"]) == row["start"]:
             found[row["pid"]] = True

@@ -64,16 +64,16 @@ def descendants(roots: list[int]) -> dict[int, int]:
 
 
 def marker(pid: int) -> str | None:
-    """The key of the attempt a process was started for, from its environment; None if it does not say."""
+    """The mark (environment.mark_of) a process was started with; None if it has none."""
     try:
         return _marker(_read(f"/proc/{pid}/environ"))
     except OSError:
         return None
 
 
-def marked(keys: set[str]) -> list[int]:
-    """All processes started for these attempts."""
-    return [pid for pid in _pids() if marker(pid) in keys]
+def marked(marks: set[str]) -> list[int]:
+    """All processes that carry one of these marks."""
+    return [pid for pid in _pids() if marker(pid) in marks]
 
 
 def _marker(environ: bytes) -> str | None:

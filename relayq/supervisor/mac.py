@@ -52,9 +52,9 @@ def marker(pid: int) -> str | None:
     return None
 
 
-def marked(keys: set[str]) -> list[int]:
+def marked(marks: set[str]) -> list[int]:
     """Other processes' environments cannot be read here."""
-    del keys
+    del marks
     return []
 
 

@@ -37,6 +37,12 @@ class Paths:
         yield f"/tmp/relayq-{os.geteuid()}/{name}"  # noqa: S108 - owner and mode are checked before use
 
 
+def home_id(home: str) -> str:
+    """Names this home on this machine, under whatever path; it must have its supervisor folder."""
+    found = os.stat(os.path.join(os.path.abspath(home), "supervisor"))
+    return f"{found.st_dev:x}-{found.st_ino:x}"
+
+
 def versions(home: str) -> list[str]:
     """The versions that ever had a supervisor in this home."""
     root = os.path.join(os.path.abspath(home), "supervisor")

@@ -31,7 +31,7 @@ def supervise(home: str, version: str, linger: float, keeper: int | None) -> Non
     log = serve.once(_write_log)
     cellar = Cellar(home, version, log)
     listener, path = listener_at(paths.Paths(home, version))
-    supervisor = Supervisor(listener, cellar, version, log, linger)
+    supervisor = Supervisor(listener, cellar, version, paths.home_id(home), log, linger)
     # What is loaded stays for life: the collector need not look at it again.
     gc.collect()
     gc.freeze()
@@ -48,7 +48,13 @@ class Supervisor:
     """Jobs, outcomes and clients. `run` returns when there is nothing left to do, or when told to."""
 
     def __init__(
-        self, listener: socket.socket, cellar: Cellar, version: str, log: Callable[[str], None], linger: float
+        self,
+        listener: socket.socket,
+        cellar: Cellar,
+        version: str,
+        home_id: str,
+        log: Callable[[str], None],
+        linger: float,
     ) -> None:
         self._selector = selectors.DefaultSelector()
         self._listener = listener
@@ -59,7 +65,8 @@ class Supervisor:
         self._jobs: dict[str, Job] = {}
         self._by_pid: dict[int, Job] = {}
         self._outcomes: dict[str, outcome.Outcome] = {}
-        self._orphans = family.Orphans()
+        self._home_id = home_id
+        self._orphans = family.Orphans(home_id)
         self._connections: set[Connection] = set()
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         self._tick_at = awake()
@@ -129,7 +136,7 @@ class Supervisor:
         try:
             if self._closing is not None:
                 raise spawn.NotStarted("the supervisor is shutting down", "machine")
-            env = environment.job_environment(connection.env, order["env"], key)
+            env = environment.job_environment(connection.env, order["env"], key, self._home_id)
             child = spawn.start(order["argv"], env, order["cwd"], stdin, self._null)
         except spawn.NotStarted as error:
             kept = Kept(0)

@@ -248,9 +248,9 @@ def test_a_requirement_nobody_meets_is_refused_at_once(crew: Fleet) -> None:
 def test_priority_goes_first(crew: Fleet) -> None:
     """Among those that wait."""
     blockers = [crew.client.run_on("mac-mini", "sleep 1.5") for _ in range(2)]
-    low = crew.client.run_on("mac-mini", "date +%s%N", priority=-5)
-    high = crew.client.run_on("mac-mini", "date +%s%N", priority=5)
-    assert int(high.get(timeout=20)) <= int(low.get(timeout=20))
+    low = crew.client.run_on("mac-mini", "true", priority=-5)
+    high = crew.client.run_on("mac-mini", "true", priority=5)
+    assert (high.result(timeout=20).started_at or 0) <= (low.result(timeout=20).started_at or 0)
     assert all(blocker.result(timeout=20).state is State.SUCCEEDED for blocker in blockers)
 
 

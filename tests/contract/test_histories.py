@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from relayq.placement import eligible, lane_for
 from relayq.store import NewJob, Store, Unserved
 from relayq.store.memory import MemoryStore
 from relayq.store.redis import RedisStore
+from tests.conftest import serve_redis
 
 from .conftest import Clock
 
@@ -190,9 +192,13 @@ class Twins(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(300)
-def test_lua_and_lifecycle_never_differ(redis_url: str) -> None:
+def test_lua_and_lifecycle_never_differ(tmp_path: Path) -> None:
     """Records, answers, rings and pages are equal after every step of every history."""
-    Twins.url = redis_url
+    with serve_redis(tmp_path) as Twins.url:
+        run_histories()
+
+
+def run_histories() -> None:
     run_state_machine_as_test(
         Twins,
         settings=settings(

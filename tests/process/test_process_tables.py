@@ -39,8 +39,8 @@ def test_loops_in_a_racing_snapshot_end():
 
 def test_attempt_is_read_from_an_environment():
     """Only the whole name counts."""
-    assert linux._marker(b"A=1\0RELAYQ_ATTEMPT_KEY=J/1/n\0B=2\0") == "J/1/n"
-    assert linux._marker(b"XRELAYQ_ATTEMPT_KEY=J/1\0RELAYQ_ATTEMPT_KEY_=x\0") is None
+    assert linux._marker(b"A=1\0RELAYQ_MARK=J/1/n\0B=2\0") == "J/1/n"
+    assert linux._marker(b"XRELAYQ_MARK=J/1\0RELAYQ_MARK_=x\0") is None
     assert linux._marker(b"") is None
 
 

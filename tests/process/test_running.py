@@ -90,7 +90,7 @@ def test_environment_is_the_workers_without_secrets(path: str):
         env = {"A": "own", "B": None, "RELAYQ_MY_TOKEN": "mine"}
         text = run(session, Order(key="some-job/7/nonce", argv=["env", "-0"], env=env)).text()
     found = dict(item.split("=", 1) for item in text.decode().split("\0") if item)
-    assert found.pop("RELAYQ_ATTEMPT_KEY") == "some-job/7/nonce"
+    assert found.pop("RELAYQ_MARK").endswith(":some-job/7/nonce")
     assert found == {
         **ENV,
         "A": "own",

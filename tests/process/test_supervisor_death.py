@@ -11,7 +11,8 @@ import pytest
 import relayq
 from relayq.supervisor import leftovers, linux
 from relayq.supervisor.client import Session, SupervisorGone, ensure
-from relayq.supervisor.paths import Paths
+from relayq.supervisor.environment import mark_of
+from relayq.supervisor.paths import Paths, home_id
 from tests.process.conftest import ENV, alive, follow, kill_supervisor, line, run, sh, until
 
 
@@ -83,12 +84,13 @@ def test_running_job_is_reported_as_lost_after_a_restart(home: Path, session: Se
 
 def test_restart_ends_what_a_dead_supervisor_left(home: Path):
     """Without a keeper (macOS, or both were killed) the next start ends the leftovers."""
-    mark = {"RELAYQ_ATTEMPT_KEY": "J/1"}
-    main = subprocess.Popen(["sleep", "300"], start_new_session=True)
-    gone = subprocess.Popen(["setsid", "sleep", "301"], env={**os.environ, **mark})
-    bystander = subprocess.Popen(["sleep", "302"], start_new_session=True)
     places = Paths(str(home), relayq.__version__)
     Path(places.folder).mkdir(parents=True, mode=0o700)
+    main = subprocess.Popen(["sleep", "300"], start_new_session=True)
+    mark = mark_of(home_id(str(home)), "J/1")
+    gone = subprocess.Popen(["setsid", "sleep", "301"], env={**os.environ, "RELAYQ_MARK": mark})
+    elsewhere = subprocess.Popen(["setsid", "sleep", "301"], env={**os.environ, "RELAYQ_MARK": "other-home:J/1"})
+    bystander = subprocess.Popen(["sleep", "302"], start_new_session=True)
     rows = [
         {"key": "J/1", "pid": main.pid, "start": linux.start_time(main.pid), "started_at": 1.0},
         {"key": "J/2", "pid": bystander.pid, "start": "1", "started_at": 1.0},
@@ -98,8 +100,10 @@ def test_restart_ends_what_a_dead_supervisor_left(home: Path):
         assert {s.key: s.reason for s in session.list()} == {"J/1": "supervisor_lost", "J/2": "supervisor_lost"}
     assert main.wait(5) == gone.wait(5) == -signal.SIGKILL
     assert bystander.poll() is None, "a number that came again is not the job"
-    bystander.kill()
-    bystander.wait()
+    assert elsewhere.poll() is None, "another home may have an attempt of the same name"
+    for process in (bystander, elsewhere):
+        process.kill()
+        process.wait()
 
 
 def test_leftovers_of_another_boot_are_not_looked_for(home: Path):
@@ -108,7 +112,7 @@ def test_leftovers_of_another_boot_are_not_looked_for(home: Path):
     table = home / "running.json"
     row = {"key": "J/1", "pid": bystander.pid, "start": linux.start_time(bystander.pid), "started_at": 1.0}
     table.write_text(json.dumps({"boot": "another", "jobs": [row]}))
-    assert leftovers.end(str(table), print) == [row]
+    assert leftovers.end(str(table), "home", print) == [row]
     assert bystander.poll() is None
     bystander.kill()
     bystander.wait()

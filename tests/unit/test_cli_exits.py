@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import click
 import pytest
 
 from relayq import errors
+from relayq.cli import patience
 from relayq.cli.exits import code_for, code_of
 from relayq.model import Outcome, Reason
 from tests.unit.cli import Line
@@ -83,6 +86,8 @@ WRONG = [
     ("run", "--stdin", "/no/such/file", "--", "true"),
     ("run", "--env", "X", "--", "true"),
     ("run", "--", "a\0b"),
+    ("run", "--", "printf", "\udcff"),
+    ("submit", "--cwd", "/\udcff", "--", "true"),
     ("run", "--", "x" * 10_000_000),
     ("submit", "--id", "a b", "--", "true"),
     ("list", "--state", "asleep"),
@@ -93,7 +98,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("args", WRONG, ids=lambda args: " ".join(args)[:40])
+@pytest.mark.parametrize("args", WRONG, ids=lambda args: ascii(" ".join(args))[:40])
 def test_what_is_wrong_is_said_in_one_sentence(line: Line, args: tuple[str, ...]) -> None:
     """Never a traceback, nothing on stdout, one line on stderr that begins with our name."""
     result = line(*args)
@@ -117,6 +122,22 @@ def test_what_nobody_thought_of_is_one_sentence_too(line: Line, monkeypatch: pyt
     assert result.stderr.startswith("relayq: unexpected KeyError: 'surprise'")
     monkeypatch.setenv("RELAYQ_DEBUG", "1")
     assert "Traceback" in line("list").stderr
+
+
+def test_a_name_service_that_does_not_answer_is_a_broker_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No socket timeout bounds the look-up of a name, so it is bounded here; addresses need none."""
+    asked = threading.Event()
+
+    def deaf(*_: object) -> None:
+        asked.wait(5)
+
+    monkeypatch.setattr(patience, "NAME_PATIENCE", 0.02)
+    monkeypatch.setattr(patience.socket, "getaddrinfo", deaf)
+    with pytest.raises(errors.BrokerUnavailable, match="the name nas of the broker cannot be looked up"):
+        patience.check_name("redis://:secret@nas:6379/0")
+    for url in ("redis://127.0.0.1:6379/0", "redis://[::1]:6379/0", "unix:///run/redis.sock", None):
+        patience.check_name(url)
+    asked.set()
 
 
 def test_a_misspelt_verb_is_guessed(line: Line) -> None:

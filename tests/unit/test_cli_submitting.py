@@ -91,6 +91,15 @@ def test_map_of_nothing_queues_nothing(line: Line) -> None:
     assert (result.exit_code, result.stdout) == (0, "")
 
 
+def test_map_queues_all_or_nothing(line: Line) -> None:
+    """A line that is wrong is named before anything runs."""
+    result = line("map", input=b"echo 1\n\xff\n")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "line 2 is not text" in result.stderr
+    assert line("map", input="echo 1\n" + "x" * 200_000).exit_code == 2
+    assert line.store.page() == []
+
+
 def test_map_wait_streams_ends_and_fails_if_one_did(line: Line) -> None:
     """ID STATE EXIT as each ends."""
     stop = work(line, lambda job: Outcome(reason=Reason.EXITED, exit_code=3 if job.spec.command == "bad" else 0))

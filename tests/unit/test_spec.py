@@ -39,6 +39,7 @@ def test_options_are_normalised() -> None:
         (["a", 7], {}, "got int"),
         ("a\0b", {}, "NUL"),
         (["a", "b\0"], {}, "NUL"),
+        ("a \udcff", {}, "no UTF-8"),
         ("x" * 10_000_000, {}, "at most 128 KiB"),
         ("x", {"stdin": b"x" * 5_000_000}, "at most 4 MiB"),
         ("x", {"timeout": "soon"}, "timeout must be seconds"),
