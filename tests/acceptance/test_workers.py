@@ -15,6 +15,7 @@ import pytest
 from relayq.model import Reason, State
 from relayq.supervisor.client import Session
 from relayq.supervisor.launch import living
+from relayq.worker.ending import shut_down
 from tests.conftest import wait_until
 
 from .conftest import Fleet
@@ -165,6 +166,7 @@ def test_a_taken_name_is_refused_to_another_machine(fleet: Fleet, tmp_path: Path
     worker = fleet.start()
     env = {**worker.env, "RELAYQ_HOME": str(tmp_path / "elsewhere")}
     second = subprocess.run(worker.argv, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False)
+    shut_down(tmp_path / "elsewhere")
     assert "relayq worker remove w" in second.stdout + second.stderr
 
 

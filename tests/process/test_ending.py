@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from relayq.supervisor import family, linux
 from relayq.supervisor.client import Session
 from tests.process.conftest import alive, follow, line, run, sh, until
 
@@ -48,6 +49,22 @@ def test_term_comes_once(session: Session):
     session.stop("J/1")
     session.stop("J/1")
     assert follow(session).text().count(b"term") == 1
+
+
+def test_group_is_signalled_as_one_and_others_by_number(session: Session, monkeypatch: pytest.MonkeyPatch):
+    """A member of the group is not signalled a second time; who left the group is."""
+    session.start(sh("J/1", "sh -c 'echo $$; sleep 300' & setsid sh -c 'echo $$; sleep 300' & wait"))
+    text = b""
+    while len(text.split()) < 2:
+        text += line(session)
+    pid = session.list()[0].pid
+    escaped = next(other for other in pids(text) if os.getpgid(other) != pid)
+    until(lambda: len(linux.children(escaped)) == 1, "its sleep runs")
+    sent: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(family, "_send", lambda kill, pid, number: sent.append((kill.__name__, pid, number)))
+    family.signal_family(pid, [pid], signal.SIGTERM)
+    assert sent[0] == ("killpg", pid, signal.SIGTERM)
+    assert {("kill", other, signal.SIGTERM) for other in [escaped, *linux.children(escaped)]} == set(sent[1:])
 
 
 def test_second_stop_can_shorten_the_grace(session: Session):

@@ -103,6 +103,27 @@ def test_slow_reader_gets_head_and_tail(session: Session):
     assert all(expected < got for expected, got in seen.gaps())
 
 
+def test_unread_output_is_held_once(session: Session, other: Session):
+    """For a session that does not read, only a bounded part is queued beside what is kept."""
+    before = memory_bytes(other)
+    session.start(sh("J/1", f"head -c {20 * MEGABYTE} /dev/zero; sleep 300", max_output_bytes=40 * MEGABYTE))
+    until(lambda: printed(other) == 20 * MEGABYTE, "all is printed")
+    assert memory_bytes(other) - before < 30 * MEGABYTE
+
+
+def test_endless_output_is_read_at_a_bounded_rate(session: Session):
+    """`yes` must not cost a core: beyond what is kept, it is slowed down."""
+    session.start(sh("J/1", "yes"))
+    until(lambda: printed(session) > 10 * MEGABYTE, "it is at full speed")
+    started, at_first = time.monotonic(), printed(session)
+    until(lambda: printed(session) > at_first + 40 * MEGABYTE, "40 MB more are printed")
+    assert (printed(session) - at_first) / (time.monotonic() - started) < 60 * MEGABYTE
+
+
+def printed(session: Session) -> int:
+    return sum(session.list()[0].offsets.values()) if session.list() else 0
+
+
 def session_state_of(pid: int, jobs: int) -> bool:
     """Whether the supervisor has that many children left."""
     return len(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()) == jobs
