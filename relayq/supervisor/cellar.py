@@ -123,6 +123,10 @@ class Cellar:
         except OSError:
             return False
 
+    def is_homeless(self) -> bool:
+        """Whether the home was removed: nobody can reach this supervisor any more."""
+        return not os.path.exists(self._paths.lock)
+
     def _inherit(self, source: paths.Paths, now: float, known: set[str]) -> list[Outcome]:
         rows = leftovers.end(source.table, self._home_id, self._log)
         headers: list[wire.Header] = list(self.shelf.load(source.outcomes))

@@ -4,7 +4,6 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
 
 from relayq.supervisor import keeper, lock, paths, system
 
@@ -41,7 +40,7 @@ def main(home: str, version: str, *, linger: float = LINGER, log_path: str = "")
         watch = keeper.become_child_of_keeper()
         if watch is not None:
             system.adopt_orphans()
-        from relayq.supervisor.supervisor import supervise
+        from relayq.supervisor.run import supervise
 
         supervise(home, version, linger, watch)
     except BaseException:  # noqa: BLE001 - said in the log; nothing of the caller may run in this process
@@ -73,15 +72,3 @@ def _redirect(log_path: str) -> None:
     for fd, source in ((0, null), (1, null), (2, file)):
         os.dup2(source, fd)
     os.closerange(3, 1024)
-
-
-def once(write: Callable[[str], None]) -> Callable[[str], None]:
-    """A log that says each sentence once: a full disk must not fill it further."""
-    said: set[str] = set()
-
-    def log(sentence: str) -> None:
-        if sentence not in said and len(said) < 1000:
-            said.add(sentence)
-            write(sentence)
-
-    return log

@@ -1,7 +1,5 @@
 """The supervisor: one thread and one loop over its clients, its jobs, their pipes and their timers."""
 
-import contextlib
-import gc
 import itertools
 import os
 import selectors
@@ -12,10 +10,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from relayq.supervisor import environment, family, outcome, paths, requests, serve, spawn, wire
+from relayq.supervisor import environment, family, outcome, requests, spawn, wire
 from relayq.supervisor.cellar import Cellar
 from relayq.supervisor.clock import awake
-from relayq.supervisor.connection import Connection, listener_at
+from relayq.supervisor.connection import Connection
 from relayq.supervisor.job import Job
 from relayq.supervisor.output import Kept
 
@@ -24,24 +22,6 @@ _NEVER = float("inf")
 _MAX_REPORTS = 100
 _reports = itertools.count()
 _LAST_WORDS = 1.0  # seconds that clients get, after a shutdown, to forget what they were told
-
-
-def supervise(home: str, version: str, linger: float, keeper: int | None) -> None:
-    """Serves this home until there is nothing left to do. `keeper` reads end-of-file when the keeper dies."""
-    log = serve.once(_write_log)
-    cellar = Cellar(home, version, log)
-    listener, path = listener_at(paths.Paths(home, version))
-    supervisor = Supervisor(listener, cellar, version, paths.home_id(home), log, linger)
-    # What is loaded stays for life: the collector need not look at it again.
-    gc.collect()
-    gc.freeze()
-    log(f"supervisor of relayq {version} starts, pid {os.getpid()}")
-    try:
-        supervisor.run(keeper)
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(path)
-    log("nothing is left to do")
 
 
 class Supervisor:
@@ -322,7 +302,7 @@ class Supervisor:
                 family.signal_family(None, strays, signal.SIGKILL)
             busy = self._cellar.keep(self._outcomes, now)
             self._cellar.note(self._jobs, now)
-            if busy or strays or self._jobs or self._closing is not None or not (self._connections or self._outcomes):
+            if busy or strays or self._jobs or self._closing is not None or not self._connections:
                 self._need_tick(now)
 
     def _need_tick(self, now: float) -> None:
@@ -338,15 +318,10 @@ class Supervisor:
                 self._close_at = now + _LAST_WORDS
             unsure = any(found.session or found.told for found in self._outcomes.values())
             return not unsure or now >= self._close_at
-        if self._connections or self._outcomes:
+        if self._connections or (self._outcomes and not self._cellar.is_homeless()):
             return False
         lonely = now - self._lonely_since
         return lonely >= self._linger or (lonely >= 1.0 and self._cellar.is_superseded())
-
-
-def _write_log(sentence: str) -> None:
-    with contextlib.suppress(OSError):
-        os.write(2, f"{time.strftime('%Y-%m-%dT%H:%M:%S%z')} {sentence}\n".encode())
 
 
 def _report() -> None:

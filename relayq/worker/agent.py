@@ -12,7 +12,7 @@ from relayq.errors import BadSpec, BrokerRefused, BrokerUnavailable, Replaced
 from relayq.model import Bell, Held
 from relayq.placement import eligible, lane_for
 from relayq.spec import make_spec
-from relayq.store import NewJob, Store
+from relayq.store import Claim, NewJob, Store
 from relayq.supervisor.messages import SessionClosed, SupervisorError
 from relayq.worker import attempt, ending, facts, workspace
 from relayq.worker.answers import PREFIX, Answers, Write
@@ -108,13 +108,17 @@ class Agent:
     def ring(self) -> None:
         """There is work: claim jobs and run them one after another until nothing is left. Called in a slot's thread."""
         try:
-            claim = None if self._stopping.is_set() else self._reporter.claim()
-            while claim is not None:
-                claim = attempt.run(claim, self._tools)
+            self._work(None if self._stopping.is_set() else self._reporter.claim())
         except (LetGo, SessionClosed):
             return
         except SupervisorError as error:
             log.error("no supervisor: %s", error)
+            self._sessions.drop()
+
+    def _work(self, claim: Claim | None) -> None:
+        while claim is not None:
+            claim = attempt.run(claim, self._tools)
+        self._sessions.pause()
 
     def pulse_now(self) -> None:
         """Something concerns a running attempt."""
@@ -189,12 +193,12 @@ class Agent:
                     return self._discard(held)
                 self._sessions.mine().attach(key_of(held))
                 claim = attempt.attend(held, job.spec, self._tools)
-            while claim is not None:
-                claim = attempt.run(claim, self._tools)
+            self._work(claim)
         except (LetGo, SessionClosed):
             return None
         except SupervisorError as error:
             log.error("no supervisor: %s", error)
+            self._sessions.drop()
         return None
 
     def _discard(self, held: Held) -> None:

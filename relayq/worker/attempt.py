@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +43,7 @@ def run(claim: Claim, tools: Tools) -> Claim | None:
         if tools.reporter.stopping:
             return tools.reporter.give_back(held, Outcome(reason=Reason.WORKER_STOPPED), lost=False)
         with tools.holding.of(held), Workspace(tools.home, held, plan) as workspace:
-            tools.sessions.mine().start(order(claim, workspace.argv, plan.stdin))
+            tools.sessions.mine().start(order(claim, workspace.argv, plan.stdin), forget=tools.sessions.take_done())
             return attend(held, spec, tools)
     except (KeyError, OSError, ValueError) as trouble:
         log.warning("attempt could not start", extra={"job": held.job, "error": repr(trouble)})
@@ -61,8 +60,7 @@ def attend(held: Held, spec: JobSpec, tools: Tools) -> Claim | None:
         tools.sessions.drop()
         return tools.reporter.give_back(held, Outcome(reason=Reason.KILLED), lost=True)
     following = report(held, spec, exit, unsent, tools)
-    with suppress(SupervisorGone):  # then there is nothing left to be forgotten
-        tools.sessions.mine().forget(key_of(held))
+    tools.sessions.done(key_of(held))
     return following
 
 

@@ -31,11 +31,27 @@ class Sessions:
                 self._open.add(session)
         return session
 
+    def done(self, key: str) -> None:
+        """This attempt's end has been heard: its supervisor may forget it, with the next start or at a pause."""
+        self._mine.done = (*getattr(self._mine, "done", ()), key)
+
+    def take_done(self) -> tuple[str, ...]:
+        """What this thread's supervisor may forget, to be said on the way: a frame less for each short job."""
+        done: tuple[str, ...] = getattr(self._mine, "done", ())
+        self._mine.done = ()
+        return done
+
+    def pause(self) -> None:
+        """This thread has nothing more to do for now."""
+        for key in self.take_done():
+            self.mine().forget(key)
+
     def drop(self) -> None:
         """This thread's connection broke: the next call makes another."""
         session: Session | None = getattr(self._mine, "session", None)
         if session is not None:
             self._mine.session = None
+            self._mine.done = ()
             with self._lock:
                 self._open.discard(session)
             session.close()

@@ -1,6 +1,7 @@
 """How a supervisor is found, started and replaced."""
 
 import os
+import shutil
 import socket
 import stat
 import struct
@@ -213,6 +214,16 @@ def test_undelivered_outcome_keeps_an_empty_supervisor(home: Path):
         until(lambda: not alive(pid), "it left", patience=1.5)
     with Session(ensure(home), ENV) as session:
         session.forget("J/1")
+    until(lambda: not alive(pid), "it left")
+
+
+def test_supervisor_of_a_removed_home_leaves(home: Path):
+    """What it owes can no longer be asked for."""
+    with Session(ensure_version(home, relayq.__version__, linger=0.1), ENV) as session:
+        session.start(sh("J/1", "true"))
+        follow(session)
+        shutil.rmtree(home)
+        pid = session.supervisor_pid
     until(lambda: not alive(pid), "it left")
 
 
