@@ -90,7 +90,8 @@ class Shelf:
             surplus -= len(body)
 
     def _write(self, key: str, header: wire.Header, body: bytes | bytearray) -> None:
-        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(self._folder, 0o700)  # and nothing above it: a removed home must not come back
         path = self._path(key)
         fd = os.open(path + "~", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:

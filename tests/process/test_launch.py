@@ -225,6 +225,7 @@ def test_supervisor_of_a_removed_home_leaves(home: Path):
         shutil.rmtree(home)
         pid = session.supervisor_pid
     until(lambda: not alive(pid), "it left")
+    assert not home.exists()
 
 
 def test_dead_old_version_is_taken_over(home: Path):

@@ -36,5 +36,5 @@ def test_failed_write_leaves_no_file_and_is_said(tmp_path: Path):
     (tmp_path / "file").write_text("")
     shelf = Shelf(str(tmp_path / "file"), said.append)
     assert not shelf.put("J/1", header("J/1"), b"x")
-    assert said == [f"outcomes cannot be written to {tmp_path}/file, they stay in memory: File exists"]
+    assert said == [f"outcomes cannot be written to {tmp_path}/file, they stay in memory: Not a directory"]
     assert shelf.get("J/1") is None
