@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from dataclasses import fields
 from typing import Any
 
 from relayq.model import Attempt, Chunk, Job, JobSpec, OnLost, Outcome, Reason, State, WorkerInfo
+from relayq.placement import lane_for
 
 _POLICY = ("priority", "retries", "retry_delay", "max_losses", "on_lost", "max_output_bytes", "queue_timeout")
 _DEFAULTS = JobSpec()
@@ -66,11 +68,10 @@ def new_doc(id: str, spec: JobSpec, lane: str, retry_of: str | None = None, cele
 
 def outcome_to_json(outcome: Outcome) -> Json:
     """Absent instead of null; the value as a text of its own, because Lua cannot tell [] from {}."""
-    out: Json = {
-        "reason": outcome.reason,
-        "stdout_bytes": outcome.stdout_bytes,
-        "stderr_bytes": outcome.stderr_bytes,
-    }
+    out: Json = {"reason": outcome.reason}
+    for name in ("stdout_bytes", "stderr_bytes"):
+        if count := getattr(outcome, name):
+            out[name] = count
     for name in ("exit_code", "signal", "message"):
         if (value := getattr(outcome, name)) is not None:
             out[name] = value
@@ -112,17 +113,19 @@ def job_from_texts(spec: bytes | str, doc: bytes | str, known: JobSpec | None = 
         for a in data.get("attempts") or ()
     )
     reason = data.get("reason")
+    what = known or spec_from_json(json.loads(spec))
+    place = float(data["place"])
     return Job(
         id=data["id"],
-        spec=known or spec_from_json(json.loads(spec)),
+        spec=what,
         state=State(data["state"]),
-        lane=data["lane"],
-        submitted_at=data["submitted_at"],
-        place=float(data["place"]),
+        lane=data.get("lane") or lane_for(what),
+        submitted_at=data.get("submitted_at", math.floor(place * 1000) / 1000),
+        place=place,
         attempts=attempts,
         not_before=data.get("not_before"),
-        losses=data["losses"],
-        failures=data["failures"],
+        losses=data.get("losses", 0),
+        failures=data.get("failures", 0),
         cancel_requested_at=data.get("cancel_requested_at"),
         ended_at=data.get("ended_at"),
         reason=Reason(reason) if reason else None,

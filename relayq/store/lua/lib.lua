@@ -198,7 +198,15 @@ local function end_job(j, state, reason, message)
   end
   move(j, state)
   j.reason, j.message, j.ended_at, j.not_before = reason, message, T, nil
-  local doc, ttl, kept = save(j), string.format('%d', KEEP), 0
+  local inbox, ttl, kept = j.inbox, string.format('%d', KEEP), 0
+  -- What only the living need is not kept for a week.
+  j.inbox, j.priority, j.retries, j.retry_delay, j.max_losses = nil, nil, nil, nil, nil
+  j.on_lost, j.max_output_bytes, j.queue_timeout = nil, nil, nil
+  j.lane = nil -- follows from the spec
+  if math.floor(tonumber(j.place) * 1000) / 1000 == j.submitted_at then j.submitted_at = nil end -- follows from the place
+  if j.losses == 0 then j.losses = nil end
+  if j.failures == 0 then j.failures = nil end
+  local doc = save(j)
   call('EXPIRE', K .. 'job:' .. id, ttl)
   for _, past in ipairs(a and j.attempts or {}) do
     local m = past.o
@@ -213,7 +221,7 @@ local function end_job(j, state, reason, message)
   announce(j)
   local watchers = call('HKEYS', K .. 'watch:' .. id)
   if #watchers > 0 then call('DEL', K .. 'watch:' .. id) end
-  if j.inbox then watchers[#watchers + 1] = j.inbox end
+  if inbox then watchers[#watchers + 1] = inbox end
   if #watchers > 0 then
     local news, m = {'job', id, 'what', state}, a and a.o or {0, 0, 0, 0, 0, 0}
     -- Small output goes with the news. Lua hands over some thousands of arguments at most.
@@ -285,7 +293,7 @@ local function cancel(j)
     end
     return nudge(a.worker)
   end
-  if j.state == 'running' then close_attempt(j, {reason = 'cancelled', stdout_bytes = 0, stderr_bytes = 0}) end
+  if j.state == 'running' then close_attempt(j, {reason = 'cancelled'}) end
   j.cancel_requested_at = T
   end_job(j, 'cancelled', 'cancelled')
 end
@@ -387,7 +395,7 @@ local function claim(worker, nonce, w)
     local id, o, lane = best_waiting(lanes)
     local offered, offered_order = best_offered(worker, lanes, num(w[3], T))
     if offered and (not id or offered_order < o) then
-      close_attempt(offered, {reason = 'worker_lost', stdout_bytes = 0, stderr_bytes = 0})
+      close_attempt(offered, {reason = 'worker_lost'})
       offered.losses = offered.losses + 1
       if offered.cancel_requested_at then
         end_job(offered, 'cancelled', 'cancelled')

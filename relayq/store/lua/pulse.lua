@@ -30,7 +30,7 @@ for _, id in ipairs(call('ZRANGEBYSCORE', K .. 'held:' .. worker, '-inf', T - LE
   if not listed[id] then
     local j = load(id)
     if j then
-      give_back(j, {reason = 'worker_stopped', stdout_bytes = 0, stderr_bytes = 0}, false)
+      give_back(j, {reason = 'worker_stopped'}, false)
     else
       call('ZREM', K .. 'held:' .. worker, id)
     end

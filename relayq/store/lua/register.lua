@@ -38,7 +38,7 @@ for _, id in ipairs(call('ZRANGE', K .. 'held:' .. name, 0, -1)) do
   if not mine[id] then
     local j = load(id)
     if j then
-      give_back(j, {reason = 'killed', stdout_bytes = 0, stderr_bytes = 0}, true)
+      give_back(j, {reason = 'killed'}, true)
     else
       call('ZREM', K .. 'held:' .. name, id)
     end

@@ -1,0 +1,196 @@
+"""What only the real store can get wrong: the broker's refusals, its memory, its keys."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from relayq.errors import BrokerRefused, BrokerUnavailable, StoreFull
+from relayq.model import Bell, Chunk, JobSpec, Outcome, Reason, WorkerInfo
+from relayq.store import NewJob
+from relayq.store import redis as redis_store
+from relayq.store.redis import RedisStore
+from tests.conftest import free_port
+
+DONE = Outcome(reason=Reason.EXITED, exit_code=0, stdout_bytes=6, duration=0.004)
+
+
+@contextlib.contextmanager
+def listener(answer: bytes | None) -> Iterator[int]:
+    """A server that accepts, and then says this or nothing at all."""
+    server = socket.create_server(("127.0.0.1", 0))
+    kept: list[socket.socket] = []
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = server.accept()
+                kept.append(connection)
+                if answer is not None:
+                    connection.sendall(answer)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield server.getsockname()[1]
+    # Closing alone would not wake the thread from accept.
+    server.shutdown(socket.SHUT_RDWR)
+    server.close()
+    thread.join(5)
+    for connection in kept:
+        connection.close()
+
+
+def worker(store: RedisStore, slots: int = 1000) -> str:
+    info = WorkerInfo(name="w", identity="w", incarnation="i", slots=slots)
+    store.register(info, Bell(queue="q", ring="r", channel="c", nudge="n"))
+    store.serve("w", ["any"], all=True)
+    return "i"
+
+
+def test_a_wrong_password_is_refused_with_a_sentence(redis_url: str) -> None:
+    """Trying again would not help, so it is another error than one that goes away."""
+    with pytest.raises(BrokerRefused, match="refuses the password") as caught:
+        RedisStore(redis_url.replace("redis://:", "redis://:wrong")).counts()
+    assert "wrong" not in str(caught.value)
+
+
+def test_no_password_is_refused_too(redis_url: str) -> None:
+    """The 1.x habit."""
+    host = redis_url.rpartition("@")[2]
+    with pytest.raises(BrokerRefused, match="password"):
+        RedisStore(f"redis://{host}").counts()
+
+
+def test_a_broker_that_is_not_there_is_said_at_once() -> None:
+    """Refused connections need no patience."""
+    started = time.monotonic()
+    with pytest.raises(BrokerUnavailable, match="does not answer"):
+        RedisStore(f"redis://127.0.0.1:{free_port()}/0").counts()
+    assert time.monotonic() - started < 2
+
+
+def test_a_broker_that_accepts_and_says_nothing_is_given_up_in_time() -> None:
+    """A silent host must not hang anybody."""
+    with listener(None) as port:
+        started = time.monotonic()
+        with pytest.raises(BrokerUnavailable):
+            RedisStore(f"redis://127.0.0.1:{port}/0", timeout=1.0).counts()
+        assert time.monotonic() - started < 4
+
+
+def test_another_server_on_the_port_is_recognised() -> None:
+    """A web server is no Redis."""
+    with listener(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port, pytest.raises(BrokerRefused, match="no Redis"):
+        RedisStore(f"redis://127.0.0.1:{port}/0").counts()
+
+
+@pytest.mark.parametrize("url", ["redis://host:port/0", "http://127.0.0.1:1", "nonsense"])
+def test_an_address_that_is_none_is_said_to_be_none(url: str) -> None:
+    """With an example of one."""
+    with pytest.raises(BrokerRefused, match="redis://:PASSWORD@HOST"):
+        RedisStore(url).counts()
+
+
+def test_another_major_schema_is_refused(redis_url: str) -> None:
+    """P14: rather nothing than records nobody else can read."""
+    store = RedisStore(redis_url)
+    store.counts()
+    store._redis.set("relayq:schema", "7")
+    for call in (store.counts, lambda: store.get(["x"]), lambda: store.submit([])):
+        with pytest.raises(BrokerRefused, match="schema 7"):
+            call()
+    store.close()
+
+
+def test_a_redis_that_is_too_old_is_refused(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its version and the way out; looked at when the scripts are loaded."""
+    monkeypatch.setattr(redis_store, "MIN_VERSION", (99, 0))
+    store = RedisStore(redis_url)
+    store._redis.script_flush()
+    with pytest.raises(BrokerRefused, match=r"runs Redis [0-9.]+; relayq needs"):
+        store.counts()
+    store.close()
+
+
+def test_near_its_memory_limit_the_broker_takes_no_new_jobs_but_finishes_fit(redis_url: str) -> None:
+    """P13: what runs must be able to end."""
+    store = RedisStore(redis_url)
+    inc = worker(store)
+    spec = JobSpec(command="true")
+    store.submit([NewJob(id="a", spec=spec, lane="any")])
+    claim = store.claim("w", inc, "n")
+    assert claim is not None
+    used = int(store._redis.info("memory")["used_memory"])
+    try:
+        store._redis.config_set("maxmemory", str(int(used * 1.1)))
+        store.pulse("w", inc, [claim.held])
+        with pytest.raises(StoreFull, match="memory limit"):
+            store.submit([NewJob(id="b", spec=spec, lane="any")])
+        assert store.finish("w", inc, claim.held, DONE, [Chunk(stream=1, offset=0, data=b"hello\n")]).heard
+        store._redis.config_set("maxmemory", "0")
+        store.pulse("w", inc)
+        store.submit([NewJob(id="b", spec=spec, lane="any")])
+    finally:
+        store._redis.config_set("maxmemory", "0")
+        store.close()
+
+
+def test_every_key_of_a_finished_job_expires_and_its_record_is_small(redis_url: str) -> None:
+    """At most a kilobyte each, output apart; the broker started by relayq keeps hashes compact."""
+    store = RedisStore(redis_url)
+    store._redis.config_set("hash-max-listpack-value", "2048")
+    inc = worker(store)
+    spec = JobSpec(command="gzip -9 /var/log/some/ordinary/file.log", timeout=60.0, needs=())
+
+    def run(prefix: str, count: int) -> None:
+        for start in range(0, count, 500):
+            store.submit([NewJob(id=f"{prefix}{i:011}", spec=spec, lane="any") for i in range(start, start + 500)])
+        nonce, claim = 0, store.claim("w", inc, "n")
+        while claim is not None:
+            nonce += 1
+            claim = store.finish("w", inc, claim.held, DONE, next_nonce=f"{prefix}{nonce}").next
+
+    def used() -> int:
+        # The event stream has a bound of its own, which this many jobs do not reach.
+        return int(store._redis.info("memory")["used_memory"]) - store._redis.memory_usage("relayq:events", samples=0)
+
+    run("a", 500)
+    before = used()
+    run("b", 2000)
+    each = (used() - before) / 2000
+    assert each <= 1024, each
+    jobs = [key for key in store._redis.scan_iter("relayq:*", count=1000) if b":job:" in key or b":out:" in key]
+    assert len(jobs) == 2500
+    assert all(store._redis.ttl(key) > 0 for key in jobs[:200])
+    kept = {key.decode().removeprefix("relayq:") for key in store._redis.scan_iter("relayq:*") if b":job:" not in key}
+    assert kept <= {
+        "schema", "place", "ids", "state:succeeded", "ran:w", "lanes", "lanes:version", "servers:any", "serves:w",
+        "workers", "worker:w", "events",
+    }  # fmt: skip
+    store.close()
+
+
+def test_expired_jobs_leave_the_indexes(redis_url: str) -> None:
+    """Swept by the pulses, a few at a time."""
+    now = [1_800_000_000.0]
+    store = RedisStore(redis_url, keep=100.0, clock=lambda: now[0])
+    inc = worker(store)
+    store.submit([NewJob(id=f"j{i}", spec=JobSpec(command="true"), lane="any") for i in range(120)])
+    claim = store.claim("w", inc, "n")
+    while claim is not None:
+        chunk = Chunk(stream=1, offset=0, data=b"x")
+        claim = store.finish("w", inc, claim.held, DONE, [chunk], next_nonce=claim.job.id).next
+    # Redis expires keys by its own clock: do what it will do in a week.
+    store._redis.delete(*store._redis.keys("relayq:job:*"), *store._redis.keys("relayq:out:*"))
+    now[0] += 101
+    for _ in range(4):
+        store.pulse("w", inc)
+    for index in ("ids", "state:succeeded", "ran:w", "outputs"):
+        assert store._redis.zcard(f"relayq:{index}") == 0
+    assert int(store._redis.get("relayq:output_bytes")) == 0
+    store.close()
