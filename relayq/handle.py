@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from relayq import monitoring
-from relayq.errors import JobFailed, OutputTruncated, ResultTimeout, UnknownJob
+from relayq.errors import BrokerRefused, BrokerUnavailable, JobFailed, OutputTruncated, ResultTimeout, UnknownJob
 from relayq.model import Chunk, Job, Output, Result, State
 
 if TYPE_CHECKING:
@@ -131,7 +131,16 @@ class JobHandle:
         position = 0
         while True:
             heard, over = watcher.outputs(self.id), self.heard()
-            output = self._client.store.output(self.id, attempt=attempt, position=position)
+            try:
+                output = self._client.store.output(self.id, attempt=attempt, position=position)
+            except BrokerRefused:
+                raise
+            except BrokerUnavailable:
+                if not follow:
+                    raise
+                # The watcher says so once, and waits for the broker; then the reading goes on where it was.
+                watcher.wait(lambda: False, time.monotonic() + 1.0)
+                continue
             yield from output.chunks
             position = output.next
             # Attempt 0 is none yet; a job that is tried again goes on with its next attempt.
