@@ -35,8 +35,8 @@ def settings_page() -> str:
     page = [
         "# Settings",
         "Defaults, then `config.yml` in RELAYQ_HOME (`~/.relayq`), then the environment. `relayq config show` prints "
-        "them with where each came from. Durations are seconds or `15s`, `2h`, `7d`; sizes are bytes or `256M`. Made by "
-        "docs/generate.py.",
+        "them with where each came from. Durations are seconds or `15s`, `2h`, `7d`; sizes are bytes or `256M`. "
+        "Made by docs/generate.py.",
         "| in config.yml | in the environment | |\n|---|---|---|",
     ]
     rows = [f"| | `RELAYQ_HOME` | {comments['home']} |"]
