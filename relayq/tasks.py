@@ -32,7 +32,7 @@ name = ""
 
 
 @signals.celeryd_init.connect
-def _begin(sender: str, instance: Any, conf: Any, **_: Any) -> None:
+def _begin(sender: str, conf: Any, options: Any = None, **_: Any) -> None:
     """Celery is about to start a worker: choose its queues, and make sure that it may be."""
     global agent, name  # noqa: PLW0603  (a Celery application is a module; its agent is its only state)
     name = broker.configure_worker(app, sender, conf, default=settings.worker_name)
@@ -44,7 +44,7 @@ def _begin(sender: str, instance: Any, conf: Any, **_: Any) -> None:
         agent = Agent(
             settings,
             name=name,
-            slots=_slots(instance),
+            slots=_slots(options),
             open_store=_store,
             write_answer=_write_answer,
             replaced=_stop_process,
@@ -111,8 +111,8 @@ def transcode_video(self: Any, input_file: str, output_file: str, options: str |
     raise Ignore
 
 
-def _slots(instance: Any) -> int:
-    given = getattr(instance, "concurrency", None)
+def _slots(options: Any) -> int:
+    given = (options or {}).get("concurrency")
     return int(given) if given else settings.slots
 
 
