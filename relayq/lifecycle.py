@@ -30,6 +30,8 @@ from relayq.model import (
 )
 
 LEASE_FLOOR = 15.0  #: seconds; every other term derives from it
+LEFT_OUT = 600.0  #: seconds that a worker which could not start a job is not given that job again (P11)
+MISSTARTS = 3  #: so many jobs in a row that a worker cannot start are the worker's doing
 HANDING_OVER = 120.0  #: seconds that jobs are kept for a worker which is being restarted (P10)
 
 
@@ -56,6 +58,12 @@ def reconcile_after(floor: float = LEASE_FLOOR) -> float:
 def retry_delay(spec: JobSpec, failures: int) -> float:
     """Seconds before the next attempt, after so many failures: doubling, up to five minutes."""
     return min(spec.retry_delay * 2.0 ** min(failures - 1, 30), RETRY_DELAY_LIMIT)
+
+
+def left_out_until(job: Job, worker: str) -> float:
+    """Until when this worker is not given the job again, because it could not start it; 0 if it may have it."""
+    tries = (a for a in job.attempts if a.worker == worker and a.outcome and a.outcome.reason is Reason.NOT_STARTED)
+    return max((a.ended_at + LEFT_OUT for a in tries if a.ended_at is not None), default=0.0)
 
 
 # ── what can happen ──────────────────────────────────────────────────────────
@@ -102,8 +110,15 @@ class GivenBack:
 
 
 @dataclass(frozen=True, slots=True)
+class Abandoned:
+    """An offered job that nobody is to run again (cancelled meanwhile, or `on_lost="fail"`): its owner is given up."""
+
+
+@dataclass(frozen=True, slots=True)
 class CancelRequested:
-    """Somebody no longer wants it."""
+    """Somebody no longer wants it. `lease_over`: nobody has been heard of its attempt for the term of its lease."""
+
+    lease_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +126,7 @@ class QueueTimedOut:
     """It waited longer than its `queue_timeout` for its first attempt."""
 
 
-Event = Claimed | Renewed | LeaseExpired | Finished | GivenBack | CancelRequested | QueueTimedOut
+Event = Claimed | Renewed | LeaseExpired | Finished | GivenBack | Abandoned | CancelRequested | QueueTimedOut
 
 
 def submitted(
@@ -155,8 +170,10 @@ def apply(event: Event, job: Job, now: float) -> Job:
                 return job
             ended = _attempt_ended(job, _current(job, event.number, event.nonce), event.outcome, now)
             return _finished(ended, event, now) if isinstance(event, Finished) else _given_back(ended, event, now)
+        case Abandoned():
+            return _abandoned(job, now)
         case CancelRequested():
-            return _cancel_requested(job, now)
+            return _cancel_requested(event, job, now)
         case QueueTimedOut():
             if job.state is not State.QUEUED or job.attempts:
                 raise InvalidTransition(f"job {job.id} is not waiting for its first attempt")
@@ -168,11 +185,7 @@ def apply(event: Event, job: Job, now: float) -> Job:
 
 def _claimed(event: Claimed, job: Job, now: float) -> Job:
     if job.state is State.RUNNING and (lost := job.attempt) and lost.offered_at is not None:
-        job = _given_back(
-            _attempt_ended(job, lost, Outcome(reason=Reason.WORKER_LOST), now),
-            GivenBack(lost.number, lost.nonce, Outcome(reason=Reason.WORKER_LOST), lost=True),
-            now,
-        )
+        job = _owner_lost(job, lost, now)
         if job.state.ended:
             return job
     if job.state is not State.QUEUED or (job.not_before is not None and job.not_before > now):
@@ -182,11 +195,26 @@ def _claimed(event: Claimed, job: Job, now: float) -> Job:
     return replace(job, state=State.RUNNING, attempts=(*job.attempts, attempt), not_before=None)
 
 
+def _owner_lost(job: Job, lost: Attempt, now: float) -> Job:
+    outcome = Outcome(reason=Reason.WORKER_LOST)
+    event = GivenBack(lost.number, lost.nonce, outcome, lost=True)
+    return _given_back(_attempt_ended(job, lost, outcome, now), event, now)
+
+
+def _abandoned(job: Job, now: float) -> Job:
+    attempt = job.attempt
+    unwanted = job.cancel_requested_at is not None or job.spec.on_lost is OnLost.FAIL
+    if job.state is not State.RUNNING or attempt is None or attempt.offered_at is None or not unwanted:
+        raise InvalidTransition(f"job {job.id} is {job.state}, not to be given up")
+    return _owner_lost(job, attempt, now)
+
+
 def _lease_expired(job: Job, now: float) -> Job:
     if job.state is not State.RUNNING:
         raise InvalidTransition(f"job {job.id} is {job.state}: nobody holds it")
     attempt = job.attempts[-1]
-    if attempt.offered_at is not None or job.spec.on_lost is OnLost.WAIT:
+    waits = job.spec.on_lost is OnLost.WAIT and job.cancel_requested_at is None
+    if attempt.offered_at is not None or waits:
         return job
     return _with_attempt(job, replace(attempt, offered_at=now))
 
@@ -219,12 +247,12 @@ def _given_back(job: Job, event: GivenBack, now: float) -> Job:
     return replace(job, state=State.QUEUED)
 
 
-def _cancel_requested(job: Job, now: float) -> Job:
+def _cancel_requested(event: CancelRequested, job: Job, now: float) -> Job:
     if job.state.ended:
         return job
     attempt = job.attempt
     if job.state is State.RUNNING and attempt is not None:
-        if attempt.offered_at is None:
+        if attempt.offered_at is None and not event.lease_over:
             return replace(job, cancel_requested_at=job.cancel_requested_at or now)
         job = _attempt_ended(job, attempt, Outcome(reason=Reason.CANCELLED), now)
     return _ended(replace(job, cancel_requested_at=now), State.CANCELLED, Reason.CANCELLED, now)

@@ -246,6 +246,25 @@ class Bell:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Pause:
+    """Somebody wants a worker to take nothing new; what runs there goes on."""
+
+    since: float
+    until: float | None = None  #: None: until it is resumed
+    draining: bool = False  #: for good, or to be switched off: when nothing runs any more it is drained
+    by: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quarantine:
+    """A worker that could not start several jobs in a row gets no further ones until it has tested itself."""
+
+    since: float
+    why: str  #: what it said of the last of them
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerState:
     """A known worker and what the store knows of it now."""
 
@@ -253,8 +272,15 @@ class WorkerState:
     online: bool
     seen_at: float
     running: int  #: attempts it holds
-    paused: str | None = None  #: why it takes nothing new, in words
     load: float | None = None
+    paused: Pause | None = None
+    quarantined: Quarantine | None = None
+    held_back: str | None = None  #: why it takes nothing new by its own choice, as the end of a sentence
+
+    @property
+    def resting(self) -> bool:
+        """Whether it takes nothing new, though it may be there."""
+        return bool(self.paused or self.quarantined or self.held_back)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -288,3 +314,5 @@ class Pulse:
     cancelled: tuple[str, ...]  #: jobs to end
     lanes_version: int
     work_waiting: bool  #: something this worker may claim is there, and a slot is free
+    quarantined: str | None = None  #: why this worker is to test itself
+    unheard: int = 0  #: rings that waited in its queue before this pulse

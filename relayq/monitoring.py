@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from relayq.errors import BrokerUnavailable
-from relayq.model import Job, State, WorkerState
+from relayq.lifecycle import left_out_until
+from relayq.model import Job, Pause, State, WorkerState
 from relayq.placement import ANY, requirement, why_not
 from relayq.store import Store
 
@@ -63,6 +64,7 @@ def _worker(worker: WorkerState, queued: int, now: float) -> dict[str, Any]:
         "total_jobs": worker.running + queued,
         "online": worker.online,
         "state": state_word(worker, now),
+        "why": _absence(worker, now) if worker.resting or not worker.online else None,
         "slots": info.slots,
         "labels": list(info.labels),
         "capabilities": list(info.capabilities),
@@ -80,8 +82,14 @@ def state_word(worker: WorkerState, now: float) -> str:
     if not worker.online:
         silent = now - worker.seen_at
         return f"lost contact {silent:.0f} s" if worker.running and silent < 600 else "offline"
+    if worker.quarantined:
+        return "quarantined"
     if worker.paused:
-        return "paused"
+        if not worker.paused.draining:
+            return "paused"
+        return "draining" if worker.running else "drained"
+    if worker.held_back:
+        return "holding back"
     return "busy" if worker.running >= worker.info.slots else "online"
 
 
@@ -102,7 +110,7 @@ def explain(job: Job, workers: Sequence[WorkerState], now: float) -> Explanation
         return Explanation(sentence=_elsewhere(job, workers, now), machines={})
     machines = {w.info.name: _why(w, job, now) for w in workers}
     able = [w for w in workers if why_not(w.info, job.lane) is None]
-    ready = [w for w in able if w.online and not w.paused]
+    ready = [w for w in able if w.online and not w.resting]
     return Explanation(sentence=_waiting(job, workers, able, ready, now), machines=machines)
 
 
@@ -119,8 +127,14 @@ def _waiting(
         names = " and ".join(w.info.name for w in able)
         if len(able) == 1:
             return f"{job.id} waits for {names}, which {_absence(able[0], now)}"
-        which = "every worker" if len(able) == len(workers) and job.lane == ANY else names
-        return f"{job.id} waits: {which} is away or paused"
+        which = "every worker" if len(able) == len(workers) and job.lane == ANY else f"each of {names}"
+        return f"{job.id} waits: {which} is away or takes nothing new"
+    fit = [w for w in ready if left_out_until(job, w.info.name) <= now]
+    if not fit:
+        until = min(left_out_until(job, w.info.name) for w in ready)
+        names = " and ".join(w.info.name for w in ready)
+        return f"{job.id} waits: {names} could not start it; it is tried there again at {clock_time(until, now)}"
+    ready = fit
     if all(w.running >= w.info.slots for w in ready):
         names = " and ".join(w.info.name for w in ready)
         return f"{job.id} waits for a free slot: {names} {'is' if len(ready) == 1 else 'are'} busy"
@@ -131,7 +145,9 @@ def _why(worker: WorkerState, job: Job, now: float) -> str:
     name = worker.info.name
     if (reason := why_not(worker.info, job.lane)) is not None:
         return f"{name} {reason}"
-    if not worker.online or worker.paused:
+    if worker.online and not worker.resting and (until := left_out_until(job, name)) > now:
+        return f"{name} could not start it and is left out until {clock_time(until, now)}"
+    if not worker.online or worker.resting:
         return f"{name} {_absence(worker, now)}"
     if worker.running >= worker.info.slots:
         return f"{name} is busy: {worker.running} of {worker.info.slots} slots in use"
@@ -139,11 +155,23 @@ def _why(worker: WorkerState, job: Job, now: float) -> str:
 
 
 def _absence(worker: WorkerState, now: float) -> str:
+    if worker.online and worker.quarantined:
+        return f"is quarantined since {clock_time(worker.quarantined.since, now)}: {worker.quarantined.why}"
     if worker.online and worker.paused:
-        return f"is paused ({worker.paused})"
+        return _paused(worker.paused, now)
+    if worker.online and worker.held_back:
+        return f"takes nothing new: {worker.held_back}"
     if not worker.seen_at:
         return "has never been online"
     return f"is offline since {clock_time(worker.seen_at, now)}"
+
+
+def _paused(pause: Pause, now: float) -> str:
+    said = "is draining" if pause.draining else "is paused"
+    if pause.by:
+        said += f" by {pause.by}"
+    said += f" until {clock_time(pause.until, now)}" if pause.until else f" since {clock_time(pause.since, now)}"
+    return f"{said}: {pause.note}" if pause.note else said
 
 
 def _elsewhere(job: Job, workers: Sequence[WorkerState], now: float) -> str:

@@ -31,6 +31,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     "Machines": {
         "status": ("status", "Show the broker, the workers and what waits."),
         "workers": ("workers", "List the workers."),
+        "pause": ("pause", "Have a worker take nothing new for a while."),
+        "drain": ("drain", "Have a worker finish what it runs and take nothing new."),
+        "resume": ("resume", "Let a worker take jobs again."),
         "worker": ("worker", "Let this machine work, or remove a worker."),
     },
     "This machine": {

@@ -8,7 +8,7 @@ Job       id, title, state, reason, message, exit_code, signal, exit (what `rela
 Attempt   number, worker, started_at, ended_at, reason, exit_code, signal, message, duration, stdout_bytes,
           stderr_bytes
 Worker    name, type, state, online, slots, active_jobs, queued_jobs, total_jobs, labels, capabilities, host, system,
-          version, pid, seen_at, load
+          version, pid, seen_at, load, why (it takes nothing new, or is away; else null)
 Piece     stream (stdout or stderr), offset, text; or base64 where it is no UTF-8
 
 What is not known (yet) is null.

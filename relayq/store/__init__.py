@@ -116,6 +116,26 @@ class Store(Protocol):
         """Forget a worker that is away. Raises Refused, NoSuchWorker."""
         ...
 
+    def pause(
+        self,
+        worker: str,
+        *,
+        seconds: float | None = None,
+        draining: bool = False,
+        by: str | None = None,
+        note: str | None = None,
+    ) -> None:
+        """Have a worker take nothing new, for some seconds or until `resume`. Raises NoSuchWorker."""
+        ...
+
+    def resume(self, worker: str) -> None:
+        """Let it take jobs again, also out of quarantine. Raises NoSuchWorker."""
+        ...
+
+    def release(self, worker: str) -> None:
+        """Its own test went well: out of quarantine. Raises NoSuchWorker."""
+        ...
+
     def claim(self, worker: str, incarnation: str, nonce: str, *, repeat: bool = False) -> Claim | None:
         """The best job this worker may run now. Raises Replaced."""
         ...
@@ -138,8 +158,16 @@ class Store(Protocol):
         """End an attempt whose end is not the job's doing; `lost` counts towards its `max_losses`."""
         ...
 
-    def pulse(self, worker: str, incarnation: str, held: Sequence[Held] = (), *, load: float | None = None) -> Pulse:
-        """Heartbeat and renewal of all attempts of a worker. Raises Replaced."""
+    def pulse(
+        self,
+        worker: str,
+        incarnation: str,
+        held: Sequence[Held] = (),
+        *,
+        load: float | None = None,
+        held_back: str | None = None,
+    ) -> Pulse:
+        """Heartbeat and renewal of all attempts of a worker; `held_back`: why it wants nothing new. Raises Replaced."""
         ...
 
     def append(self, held: Held, chunks: Sequence[Chunk]) -> None:

@@ -12,10 +12,10 @@ import math
 from dataclasses import fields
 from typing import Any
 
-from relayq.model import Attempt, Chunk, Job, JobSpec, OnLost, Outcome, Reason, State, WorkerInfo
+from relayq.model import Attempt, Chunk, Job, JobSpec, OnLost, Outcome, Pause, Quarantine, Reason, State, WorkerInfo
 from relayq.placement import lane_for
 
-_POLICY = ("priority", "retries", "retry_delay", "max_losses", "on_lost", "max_output_bytes", "queue_timeout")
+_POLICY = ("priority", "retries", "retry_delay", "max_losses", "on_lost", "max_output_bytes", "queue_timeout", "prefer")
 _DEFAULTS = JobSpec()
 _TUPLES = frozenset({"needs", "prefer"})
 
@@ -57,7 +57,8 @@ def new_doc(id: str, spec: JobSpec, lane: str, retry_of: str | None = None, cele
     """The doc of a job about to be submitted; the store adds times and place."""
     doc: Json = {"id": id, "lane": lane, "losses": 0, "failures": 0}
     for name in _POLICY:
-        if (value := getattr(spec, name)) is not None:
+        value = getattr(spec, name)
+        if value is not None and value != ():
             doc[name] = value
     if retry_of:
         doc["retry_of"] = retry_of
@@ -147,6 +148,28 @@ def worker_from_text(text: bytes | str) -> WorkerInfo:
     for name in ("labels", "capabilities"):
         data[name] = tuple(data.get(name) or ())
     return WorkerInfo(**data)
+
+
+def pause_from_text(text: bytes, until: bytes, now: float) -> Pause | None:
+    """Why a worker takes nothing new; None if it is not paused, or not any more."""
+    if not text or (until and now >= float(until)):
+        return None
+    data: Json = json.loads(text)
+    return Pause(
+        since=data["since"],
+        until=float(until) if until else None,
+        draining=data.get("draining", False),
+        by=data.get("by"),
+        note=data.get("note"),
+    )
+
+
+def quarantine_from_text(text: bytes) -> Quarantine | None:
+    """Why a worker is in quarantine."""
+    if not text:
+        return None
+    data: Json = json.loads(text)
+    return Quarantine(since=data["since"], why=data["why"])
 
 
 def chunk_from_bytes(element: bytes) -> Chunk:

@@ -1,4 +1,4 @@
-"""What is kept of an attempt's output: its head and its tail, as lib.lua's `append` does it."""
+"""What is kept of an attempt's output: its head and its tail, as lib/outputs.lua's `append` does it."""
 
 from __future__ import annotations
 

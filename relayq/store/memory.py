@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import defaultdict
@@ -20,7 +21,17 @@ from relayq.errors import (
     StaleAttempt,
     UnknownJob,
 )
-from relayq.lifecycle import LEASE_FLOOR, CancelRequested, Claimed, Event, Finished, GivenBack, LeaseExpired, Renewed
+from relayq.lifecycle import (
+    LEASE_FLOOR,
+    Abandoned,
+    CancelRequested,
+    Claimed,
+    Event,
+    Finished,
+    GivenBack,
+    LeaseExpired,
+    Renewed,
+)
 from relayq.model import (
     Attempt,
     Bell,
@@ -29,10 +40,11 @@ from relayq.model import (
     Held,
     Job,
     JobSpec,
-    OnLost,
     Outcome,
     Output,
+    Pause,
     Pulse,
+    Quarantine,
     Reason,
     State,
     WorkerInfo,
@@ -50,8 +62,24 @@ class _Worker:
     contact_since: float
     lanes: set[str] = field(default_factory=set)
     rings: int = 0  #: waiting in its queue
-    paused: str | None = None
     load: float | None = None
+    paused: Pause | None = None
+    quarantined: Quarantine | None = None
+    held_back: str | None = None
+    misstarts: int = 0
+    left_out: dict[str, float] = field(default_factory=dict)  #: job → until when it is not given that job again
+
+    def resting(self, now: float) -> bool:
+        """Whether it takes nothing new."""
+        return self.paused_at(now) is not None or self.quarantined is not None or self.held_back is not None
+
+    def paused_at(self, now: float) -> Pause | None:
+        """Its pause, unless that is over."""
+        return self.paused if self.paused and (self.paused.until is None or now < self.paused.until) else None
+
+    def likes(self, prefer: Sequence[str]) -> int:
+        """How many of the wished-for words it is, or has."""
+        return sum(1 for word in prefer if word == self.info.name or word in self.info.offers)
 
 
 class MemoryStore:
@@ -100,8 +128,8 @@ class MemoryStore:
             for new in fresh:
                 if new.id not in self._jobs:
                     self._add(new, inbox, now)
-            for lane in {new.lane for new in fresh}:
-                self._ring(lane, sum(1 for new in fresh if new.lane == lane))
+            for new in fresh:
+                self._ring(new.lane, new.spec.prefer)
             return [self._jobs[new.id] for new in jobs]
 
     def _add(self, new: NewJob, inbox: str | None, now: float) -> None:
@@ -123,8 +151,11 @@ class MemoryStore:
 
     def cancel(self, id: str) -> Job:
         with self._lock:
-            job = self._known(id)
-            after = lifecycle.apply(CancelRequested(), job, self._now())
+            job, now = self._known(id), self._now()
+            self._pass_time(now)
+            job = self._jobs[id]
+            lease_over = self._leases.get(id, 0.0) <= now
+            after = lifecycle.apply(CancelRequested(lease_over), job, now)
             if after != job:
                 self._save(after)
             return self._jobs[id]
@@ -141,8 +172,11 @@ class MemoryStore:
                 if self._holding(info.name):
                     raise NameTaken(f"another machine is registered as {info.name} and still holds a job")
             lanes = there.lanes if there else set()
-            paused = there.paused if there else None
-            self._workers[info.name] = _Worker(info, bell, now, now, lanes, paused=paused)
+            new = _Worker(info, bell, now, now, lanes)
+            if there is not None:
+                new.paused, new.quarantined = there.paused, there.quarantined
+                new.misstarts, new.left_out = there.misstarts, there.left_out
+            self._workers[info.name] = new
             adopted = []
             for held in running:
                 job = self._jobs.get(held.job)
@@ -168,6 +202,8 @@ class MemoryStore:
             if worker in self._workers:
                 self._see_lanes(lanes)
                 self._workers[worker].lanes = set(lanes) | (set() if all else self._workers[worker].lanes)
+                if all:
+                    self._ring_for_what_waits(self._workers[worker], self._now())
             return self._lanes_version
 
     def lanes(self) -> tuple[int, tuple[str, ...]]:
@@ -184,12 +220,35 @@ class MemoryStore:
 
     def remove_worker(self, worker: str) -> None:
         with self._lock:
-            there = self._workers.get(worker)
-            if there is None:
-                raise NoSuchWorker(f'no worker is called "{worker}". See: relayq workers')
+            there = self._named(worker)
             if self._online(there, self._now()) or self._holding(worker):
                 raise Refused(f"{worker} is online or still holds a job: stop it first, then remove it")
             del self._workers[worker]
+
+    def pause(
+        self,
+        worker: str,
+        *,
+        seconds: float | None = None,
+        draining: bool = False,
+        by: str | None = None,
+        note: str | None = None,
+    ) -> None:
+        with self._lock:
+            now = self._now()
+            until = None if seconds is None else now + seconds
+            self._named(worker).paused = Pause(since=now, until=until, draining=draining, by=by, note=note)
+
+    def resume(self, worker: str) -> None:
+        with self._lock:
+            self._named(worker).paused = None
+            self.release(worker)
+
+    def release(self, worker: str) -> None:
+        with self._lock:
+            there = self._named(worker)
+            there.quarantined, there.misstarts, there.left_out = None, 0, {}
+            self._ring_for_what_waits(there, self._now())
 
     def claim(self, worker: str, incarnation: str, nonce: str, *, repeat: bool = False) -> Claim | None:
         with self._lock:
@@ -235,23 +294,49 @@ class MemoryStore:
             after = lifecycle.apply(event, job, self._now())
             if after != job:
                 self._leases.pop(job.id, None)
+                self._note_start(job, event, worker)
                 self._save(after)
         except StaleAttempt:
             heard = False
+        state = self._jobs[held.job].state if job else None
         following = None
         there = self._workers.get(worker)
         if next_nonce is not None and there is not None and there.info.incarnation == incarnation:
             following = self._claim(there, next_nonce, repeat)
-        return Finish(heard=heard, state=self._jobs[held.job].state if job else None, next=following)
+        return Finish(heard=heard, state=state, next=following)
 
-    def pulse(self, worker: str, incarnation: str, held: Sequence[Held] = (), *, load: float | None = None) -> Pulse:
+    def _note_start(self, job: Job, event: Event, worker: str) -> None:
+        """A worker that cannot start several different jobs in a row is quarantined."""
+        if isinstance(event, Finished):
+            there = self._workers.get(worker)
+            if there is not None and event.outcome.reason is not Reason.NOT_STARTED:
+                there.misstarts = 0
+        elif isinstance(event, GivenBack) and event.outcome.reason is Reason.NOT_STARTED:
+            there, now = self._workers.get(job.attempts[-1].worker), self._now()
+            if there is None:
+                return
+            there.left_out[job.id] = now + lifecycle.LEFT_OUT
+            there.misstarts += 1
+            if there.misstarts >= lifecycle.MISSTARTS and there.quarantined is None:
+                why = event.outcome.message or "it could not start several jobs"
+                there.quarantined = Quarantine(since=now, why=why)
+
+    def pulse(
+        self,
+        worker: str,
+        incarnation: str,
+        held: Sequence[Held] = (),
+        *,
+        load: float | None = None,
+        held_back: str | None = None,
+    ) -> Pulse:
         with self._lock:
             now = self._now()
             there = self._checked(worker, incarnation)
             if now - there.seen_at > lifecycle.reconcile_after(self.lease_floor):
                 there.contact_since = now
             there.seen_at = now
-            there.load = load
+            there.load, there.held_back, unheard = load, held_back, there.rings
             terms, superseded, cancelled = {}, [], []
             for h in held:
                 job = self._jobs.get(h.job)
@@ -268,6 +353,7 @@ class MemoryStore:
                 if job.id not in terms and old:
                     self._give_back_quietly(job, Reason.WORKER_STOPPED, now, lost=False)
             self._pass_time(now)
+            self._judge_offers(there, now)
             self._sweep(now)
             return Pulse(
                 now=now,
@@ -276,6 +362,8 @@ class MemoryStore:
                 cancelled=tuple(cancelled),
                 lanes_version=self._lanes_version,
                 work_waiting=self._ring_for_what_waits(there, now),
+                quarantined=there.quarantined.why if there.quarantined else None,
+                unheard=unheard,
             )
 
     def append(self, held: Held, chunks: Sequence[Chunk]) -> None:
@@ -343,8 +431,10 @@ class MemoryStore:
                     online=self._online(w, now),
                     seen_at=w.seen_at,
                     running=len(self._holding(name)),
-                    paused=w.paused,
                     load=w.load,
+                    paused=w.paused_at(now),
+                    quarantined=w.quarantined,
+                    held_back=w.held_back,
                 )
                 for name, w in sorted(self._workers.items())
             ]
@@ -410,6 +500,11 @@ class MemoryStore:
             raise Replaced(f"another process has started as {worker} on this machine; this one stops")
         return there
 
+    def _named(self, worker: str) -> _Worker:
+        if worker not in self._workers:
+            raise NoSuchWorker(f'no worker is called "{worker}". See: relayq workers')
+        return self._workers[worker]
+
     def _online(self, worker: _Worker, now: float) -> bool:
         return now - worker.seen_at <= lifecycle.contact_patience(self.lease_floor)
 
@@ -432,7 +527,7 @@ class MemoryStore:
             self._leases.pop(job.id, None)
         self._events.append((job.id, job.state, job.worker or ""))
         if job.state is State.QUEUED and job.attempts and job.not_before is None:
-            self._ring(job.lane, 1)
+            self._ring(job.lane, job.spec.prefer)
         if job.state.ended:
             if job.celery_id:
                 self._replies[job.id] = job.ended_at or 0.0
@@ -492,12 +587,13 @@ class MemoryStore:
         match what:
             case "retry":
                 self._jobs[job.id] = replace(job, not_before=None)
-                self._ring(job.lane, 1)
+                self._ring(job.lane, job.spec.prefer)
             case "lease":
                 del self._leases[job.id]
-                if job.spec.on_lost is not OnLost.WAIT:
-                    self._save(lifecycle.apply(LeaseExpired(), job, now))
-                    self._ring(job.lane, 1)
+                after = lifecycle.apply(LeaseExpired(), job, now)
+                if after != job:
+                    self._save(after)
+                    self._ring(job.lane, job.spec.prefer)
             case "queue":
                 self._save(lifecycle.apply(lifecycle.QueueTimedOut(), job, now))
 
@@ -517,7 +613,7 @@ class MemoryStore:
                     return Claim(job=job, term=term)
         now = self._now()
         self._pass_time(now)
-        while worker.paused is None and len(self._holding(name)) < worker.info.slots:
+        while not worker.resting(now) and len(self._holding(name)) < worker.info.slots:
             candidates = [job for job in self._jobs.values() if self._claimable(job, worker, now)]
             if not candidates:
                 return None
@@ -533,7 +629,7 @@ class MemoryStore:
         return None
 
     def _claimable(self, job: Job, worker: _Worker, now: float) -> bool:
-        if job.lane not in worker.lanes:
+        if job.lane not in worker.lanes or worker.left_out.get(job.id, 0.0) > now:
             return False
         if job.state is State.QUEUED:
             return job.not_before is None
@@ -547,25 +643,33 @@ class MemoryStore:
         patience = lifecycle.lease_term(now - attempt.claimed_at, self.lease_floor)
         return now - worker.contact_since >= patience
 
-    def _ring(self, lane: str, count: int) -> None:
+    def _judge_offers(self, worker: _Worker, now: float) -> None:
+        """Offered jobs that need no taker end: also those which no other machine may run."""
+        for job in list(self._jobs.values()):
+            attempt = job.attempt
+            if job.state is State.RUNNING and attempt is not None and self._offered_to(attempt, worker, now):
+                with contextlib.suppress(InvalidTransition):
+                    self._save(lifecycle.apply(Abandoned(), job, now))
+
+    def _ring(self, lane: str, prefer: Sequence[str]) -> None:
         now = self._now()
-        for _ in range(count):
-            free = [
-                (-self._free(w), w.info.name, w)
-                for w in self._servers(lane)
-                if self._online(w, now) and w.paused is None and self._free(w) > 0
-            ]
-            if not free:
-                return
-            min(free)[2].rings += 1
+        free = [
+            (-w.likes(prefer), -self._free(w), w.info.name, w)
+            for w in self._servers(lane)
+            if self._online(w, now) and not w.resting(now) and self._free(w) > 0
+        ]
+        if free:
+            min(free)[-1].rings += 1
 
     def _free(self, worker: _Worker) -> int:
         return worker.info.slots - len(self._holding(worker.info.name)) - worker.rings
 
     def _ring_for_what_waits(self, worker: _Worker, now: float) -> bool:
-        waiting = sum(1 for job in self._jobs.values() if self._claimable(job, worker, now))
+        claimable = [job for job in self._jobs.values() if self._claimable(job, worker, now)]
+        offered = any(job.state is State.RUNNING for job in claimable)
+        waiting = sum(1 for job in claimable if job.state is State.QUEUED) + offered
         free = worker.info.slots - len(self._holding(worker.info.name))
-        if worker.paused is not None or free <= 0 or not waiting:
+        if worker.resting(now) or free <= 0 or not waiting:
             return False
         worker.rings += max(0, min(waiting, free) - worker.rings)
         return True

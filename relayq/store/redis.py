@@ -1,6 +1,6 @@
 """The store in Redis: every call is one Lua script, so that it is atomic and costs one round trip.
 
-The key layout stands at the head of `lua/lib.lua`. This module carries arguments in and records out, and turns
+The key layout stands at the head of `lua/lib/base.lua`. This module carries arguments in and records out, and turns
 redis-py's exceptions into relayq's.
 """
 
@@ -48,6 +48,7 @@ from relayq.store import KEEP, OUTPUT_BUDGET, Claim, Finish, NewJob, Registered,
 from relayq.store.trouble import address_checked, translated
 
 MIN_VERSION = (6, 2)
+PARTS = ("base", "outputs", "transitions", "claims")  #: of lua/lib, in the order in which they build on each other
 
 
 class RedisStore:
@@ -151,9 +152,31 @@ class RedisStore:
     def remove_worker(self, worker: str) -> None:
         match self._call("leave", worker, "", "1", "0"):
             case b"unknown":
-                raise NoSuchWorker(f'no worker is called "{worker}". See: relayq workers')
+                raise _no_such(worker)
             case b"busy":
                 raise Refused(f"{worker} is online or still holds a job: stop it first, then remove it")
+
+    def pause(
+        self,
+        worker: str,
+        *,
+        seconds: float | None = None,
+        draining: bool = False,
+        by: str | None = None,
+        note: str | None = None,
+    ) -> None:
+        said = {k: v for k, v in (("draining", draining), ("by", by), ("note", note)) if v}
+        self._rest(worker, "pause", codec.dumps(said), "" if seconds is None else repr(float(seconds)))
+
+    def resume(self, worker: str) -> None:
+        self._rest(worker, "resume")
+
+    def release(self, worker: str) -> None:
+        self._rest(worker, "release")
+
+    def _rest(self, worker: str, *said: str) -> None:
+        if self._call("rest", worker, *said) == b"unknown":
+            raise _no_such(worker)
 
     def claim(self, worker: str, incarnation: str, nonce: str, *, repeat: bool = False) -> Claim | None:
         answer = self._call("claim", worker, incarnation, nonce, "1" if repeat else "")
@@ -206,8 +229,16 @@ class RedisStore:
         following = _claim(answer[3:]) if answer[2] == b"job" else None
         return Finish(heard=answer[0] == b"ok", state=State(state) if state else None, next=following)
 
-    def pulse(self, worker: str, incarnation: str, held: Sequence[Held] = (), *, load: float | None = None) -> Pulse:
-        args: list[Any] = [worker, incarnation, "" if load is None else f"{load:.2f}", len(held)]
+    def pulse(
+        self,
+        worker: str,
+        incarnation: str,
+        held: Sequence[Held] = (),
+        *,
+        load: float | None = None,
+        held_back: str | None = None,
+    ) -> Pulse:
+        args: list[Any] = [worker, incarnation, "" if load is None else f"{load:.2f}", held_back or "", len(held)]
         for h in held:
             said = {k: v for k, v in (("progress", h.progress), ("message", h.note)) if v is not None}
             args += [h.job, h.number, h.nonce, codec.dumps(said) if said else ""]
@@ -222,6 +253,8 @@ class RedisStore:
             term={id.decode(): float(term) for id, term in zip(terms[::2], terms[1::2], strict=True)},
             superseded=tuple(id.decode() for id in answer[5]),
             cancelled=tuple(id.decode() for id in answer[6]),
+            quarantined=json.loads(answer[7])["why"] if answer[7] else None,
+            unheard=int(answer[8]),
         )
 
     def append(self, held: Held, chunks: Sequence[Chunk]) -> None:
@@ -280,10 +313,12 @@ class RedisStore:
                 online=bool(seen_at) and now - float(seen_at) <= patience,
                 seen_at=float(seen_at or 0),
                 running=int(running),
-                paused=paused.decode() or None,
                 load=float(load) if load else None,
+                paused=codec.pause_from_text(paused, until, now),
+                quarantined=codec.quarantine_from_text(quarantined),
+                held_back=held_back.decode() or None,
             )
-            for info, seen_at, running, paused, load in _rows(answer[1:], 5)
+            for info, seen_at, running, load, paused, until, quarantined, held_back in _rows(answer[1:], 8)
         ]
         return now, sorted(states, key=lambda state: state.info.name)
 
@@ -368,7 +403,8 @@ class RedisStore:
     @staticmethod
     def _script(name: str) -> tuple[str, str]:
         folder = files("relayq.store") / "lua"
-        text = (folder / "lib.lua").read_text("utf-8") + (folder / f"{name}.lua").read_text("utf-8")
+        parts = [folder / "lib" / f"{part}.lua" for part in PARTS]
+        text = "".join(file.read_text("utf-8") for file in (*parts, folder / f"{name}.lua"))
         return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     def _check_version(self) -> None:
@@ -384,6 +420,10 @@ class RedisStore:
 
 def _unknown(id: str) -> str:
     return f"no job has the id {id}: finished jobs are kept for a week. See: relayq list"
+
+
+def _no_such(worker: str) -> NoSuchWorker:
+    return NoSuchWorker(f'no worker is called "{worker}". See: relayq workers')
 
 
 def _replaced(worker: str) -> Replaced:

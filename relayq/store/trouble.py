@@ -9,7 +9,7 @@ import redis
 
 from relayq.errors import BrokerRefused, BrokerUnavailable, StoreFull
 
-SCHEMA = "1"  #: major version of the key layout, as in lua/lib.lua
+SCHEMA = "1"  #: major version of the key layout, as in lua/lib/base.lua
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ specs = st.builds(
     command=st.just("true"),
     on=st.sampled_from([None, None, None, "mac", "rpi"]),
     needs=st.sampled_from([(), (), ("heavy",)]),
+    prefer=st.sampled_from([(), ("heavy",), ("rpi", "light")]),
     priority=st.integers(-2, 2),
     retries=st.integers(0, 2),
     retry_delay=st.sampled_from([0.0, 1.0, 7.0]),
@@ -151,10 +152,10 @@ class Twins(RuleBasedStateMachine):
             self.held.append((name, incarnation, answer.next.held))
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data(), lost=st.booleans())
-    def give_back(self, data: st.DataObject, lost: bool) -> None:
+    @rule(data=st.data(), lost=st.booleans(), reason=st.sampled_from([Reason.WORKER_STOPPED, Reason.NOT_STARTED]))
+    def give_back(self, data: st.DataObject, lost: bool, reason: Reason) -> None:
         name, incarnation, held = data.draw(st.sampled_from(self.held))
-        outcome = Outcome(reason=Reason.WORKER_STOPPED)
+        outcome = Outcome(reason=reason)
         self.both(lambda s: s.give_back(name, incarnation, held, outcome, lost=lost))
 
     @precondition(lambda self: self.held)
@@ -170,11 +171,23 @@ class Twins(RuleBasedStateMachine):
         self.offset[held.job, held.number] = at + len(text)
         return Chunk(stream=1, offset=at, data=text)
 
-    @rule(name=st.sampled_from(sorted(WORKERS)), list_all=st.booleans())
-    def pulse(self, name: str, list_all: bool) -> None:
+    @rule(name=st.sampled_from(sorted(WORKERS)), seconds=st.sampled_from([None, 5.0, 20.0]))
+    def pause(self, name: str, seconds: float | None) -> None:
+        self.both(lambda s: s.pause(name, seconds=seconds, note="why not"))
+
+    @rule(name=st.sampled_from(sorted(WORKERS)))
+    def resume(self, name: str) -> None:
+        self.both(lambda s: s.resume(name))
+
+    @rule(name=st.sampled_from(sorted(WORKERS)))
+    def release(self, name: str) -> None:
+        self.both(lambda s: s.release(name))
+
+    @rule(name=st.sampled_from(sorted(WORKERS)), list_all=st.booleans(), busy=st.sampled_from([None, None, "busy"]))
+    def pulse(self, name: str, list_all: bool, busy: str | None) -> None:
         incarnation = self.incarnations.get(name, "?")
         latest = {held.job: held for w, _, held in self.held if w == name} if list_all else {}
-        self.both(lambda s: s.pulse(name, incarnation, list(latest.values()), load=0.5))
+        self.both(lambda s: s.pulse(name, incarnation, list(latest.values()), load=0.5, held_back=busy))
 
     @rule(seconds=st.sampled_from([0.001, 1.0, 4.0, 4.0, 11.0, 16.0, 400.0]))
     def time_passes(self, seconds: float) -> None:

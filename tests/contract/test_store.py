@@ -633,3 +633,195 @@ def test_replies_are_due_until_confirmed(bench: Bench) -> None:
     assert [job.celery_id for job in bench.store.replies_due(5)] == ["task-1"]
     bench.store.replied("a")
     assert bench.store.replies_due(5) == []
+
+
+def pass_time(bench: Bench, seconds: float, **pulsing: str) -> None:
+    """Time goes by, and these workers pulse as they do."""
+    for _ in range(int(seconds / 4)):
+        bench.clock.now += 4
+        for name, incarnation in pulsing.items():
+            bench.store.pulse(name, incarnation)
+
+
+NOT_STARTED = Outcome(reason=Reason.NOT_STARTED, message="no space left on w")
+
+
+def test_a_worker_that_could_not_start_a_job_is_left_out_for_ten_minutes(bench: Bench) -> None:
+    """Its disk may be full: the job goes elsewhere, and does not circle at full speed (P11)."""
+    bad = bench.worker("bad")
+    bench.submit("a")
+    claim = bench.claim("bad", bad)
+    assert claim is not None
+    answer = bench.store.give_back("bad", bad, claim.held, NOT_STARTED, lost=False)
+    assert answer.state is State.QUEUED
+    assert bench.claim("bad", bad) is None
+    assert not bench.store.pulse("bad", bad).work_waiting
+    bench.submit("b")
+    other = bench.claim("bad", bad)
+    assert other is not None
+    assert other.job.id == "b"
+    bench.store.finish("bad", bad, other.held, DONE)
+    pass_time(bench, 604, bad=bad)
+    again = bench.claim("bad", bad)
+    assert again is not None
+    assert (again.job.id, again.job.losses, again.job.failures) == ("a", 0, 0)
+
+
+def test_a_job_that_one_worker_could_not_start_goes_to_another(bench: Bench) -> None:
+    """At once."""
+    bad, good = bench.worker("bad"), bench.worker("good")
+    bench.submit("a")
+    claim = bench.claim("bad", bad)
+    assert claim is not None
+    bench.store.give_back("bad", bad, claim.held, NOT_STARTED, lost=False)
+    assert bench.claim("bad", bad) is None
+    second = bench.claim("good", good)
+    assert second is not None
+    assert second.job.id == "a"
+
+
+def test_a_worker_that_cannot_start_several_jobs_in_a_row_is_quarantined(bench: Bench) -> None:
+    """It would eat the whole queue; until it has tested itself it gets nothing."""
+    bad = bench.worker("bad", slots=9)
+    for n in range(4):
+        bench.submit(f"j{n}")
+    for n in range(3):
+        assert bench.store.workers()[1][0].quarantined is None
+        claim = bench.claim("bad", bad)
+        assert claim is not None, n
+        bench.store.give_back("bad", bad, claim.held, NOT_STARTED, lost=False)
+    [state] = bench.store.workers()[1]
+    assert state.quarantined is not None
+    assert state.quarantined.why == "no space left on w"
+    assert bench.claim("bad", bad) is None
+    assert bench.store.pulse("bad", bad).quarantined == "no space left on w"
+    bench.store.release("bad")
+    assert bench.store.workers()[1][0].quarantined is None
+    assert bench.claim("bad", bad) is not None
+
+
+def test_a_start_that_works_ends_the_row(bench: Bench) -> None:
+    """Three odd jobs in a week are not the machine's doing."""
+    bad = bench.worker("bad", slots=9)
+    for n in range(5):
+        bench.submit(f"j{n}")
+    for n in range(5):
+        claim = bench.claim("bad", bad)
+        assert claim is not None
+        if n == 2:
+            bench.store.finish("bad", bad, claim.held, FAILED)
+        else:
+            bench.store.give_back("bad", bad, claim.held, NOT_STARTED, lost=False)
+    assert bench.store.workers()[1][0].quarantined is None
+
+
+def test_a_paused_worker_takes_nothing_and_is_not_rung(bench: Bench) -> None:
+    """What runs there goes on."""
+    inc = bench.worker()
+    bench.submit("runs")
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    bench.store.pause("w", by="ann", note="backup")
+    rings = bench.rings("w")
+    bench.submit("waits")
+    assert bench.rings("w") == rings
+    assert bench.claim("w", inc) is None
+    pulse = bench.store.pulse("w", inc, [claim.held])
+    assert (tuple(pulse.term), pulse.work_waiting) == (("runs",), False)
+    assert bench.store.finish("w", inc, claim.held, DONE, next_nonce="x").next is None
+    pause = bench.store.workers()[1][0].paused
+    assert pause is not None
+    assert (pause.by, pause.note, pause.until, pause.draining) == ("ann", "backup", None, False)
+    bench.store.resume("w")
+    assert bench.rings("w") == 1
+    assert bench.claim("w", inc) is not None
+
+
+def test_a_pause_for_a_time_ends_by_itself(bench: Bench) -> None:
+    """Nobody has to remember."""
+    inc = bench.worker()
+    bench.store.pause("w", seconds=60.0, draining=True)
+    bench.submit("a")
+    pass_time(bench, 56, w=inc)
+    assert bench.claim("w", inc) is None
+    pass_time(bench, 8, w=inc)
+    assert bench.store.workers()[1][0].paused is None
+    assert bench.rings("w") == 1
+    assert bench.claim("w", inc) is not None
+
+
+def test_a_pause_outlives_a_restart_of_the_worker(bench: Bench) -> None:
+    """It is said of the machine, not of the process."""
+    bench.worker()
+    bench.store.pause("w")
+    inc = bench.worker()
+    bench.submit("a")
+    assert bench.claim("w", inc) is None
+
+
+def test_pausing_an_unknown_worker_is_an_error(bench: Bench) -> None:
+    """A typing error must not look like a success."""
+    for call in (bench.store.pause, bench.store.resume, bench.store.release):
+        with pytest.raises(NoSuchWorker):
+            call("nope")
+
+
+def test_a_worker_may_hold_itself_back(bench: Bench) -> None:
+    """Its owner uses the machine."""
+    inc = bench.worker()
+    bench.submit("a")
+    assert not bench.store.pulse("w", inc, held_back="others use 97 % of the CPU").work_waiting
+    assert bench.store.workers()[1][0].held_back == "others use 97 % of the CPU"
+    assert bench.claim("w", inc) is None
+    assert bench.store.pulse("w", inc).work_waiting
+    assert bench.claim("w", inc) is not None
+
+
+def test_a_preferred_worker_is_rung_first(bench: Bench) -> None:
+    """`prefer` is a wish: names, labels and capabilities."""
+    bench.worker("big", slots=4)
+    bench.worker("small", slots=1, labels=("fast",))
+    bench.submit("a", prefer=("fast",))
+    assert (bench.rings("big"), bench.rings("small")) == (0, 1)
+    bench.submit("b", prefer=("fast",))
+    assert (bench.rings("big"), bench.rings("small")) == (1, 1)
+    bench.submit("c", prefer=("big",))
+    assert (bench.rings("big"), bench.rings("small")) == (2, 1)
+
+
+def test_a_worker_that_starts_to_serve_a_lane_is_rung_for_what_waits_there(bench: Bench) -> None:
+    """Without waiting for another pulse."""
+    bench.worker()
+    bench.submit("a", needs=("heavy",))
+    assert bench.rings("w") == 0
+    bench.store.serve("w", ["any", "needs:heavy"], all=True)
+    assert bench.rings("w") == 1
+
+
+@pytest.mark.parametrize("on_lost", list(OnLost))
+def test_cancelling_a_pinned_job_whose_machine_is_lost_ends_it(bench: Bench, on_lost: OnLost) -> None:
+    """Whether it was cancelled before or after the loss: nobody else could take it and say so."""
+    bench.submit("before", on="lost", on_lost=on_lost)
+    bench.submit("after", on="lost", on_lost=OnLost.WAIT)
+    lost, other = bench.worker("lost"), bench.worker("other")
+    first, second = bench.claim("lost", lost), bench.claim("lost", lost)
+    assert first is not None
+    assert second is not None
+    assert bench.store.cancel("before").state is State.RUNNING
+    pass_time(bench, 40, other=other)
+    assert bench.store.cancel("after").state is State.CANCELLED
+    [before] = bench.store.get(["before"])
+    assert before is not None
+    assert (before.state, before.reason) == (State.CANCELLED, Reason.CANCELLED)
+    assert set(bench.store.pulse("lost", lost, [first.held, second.held]).superseded) == {"before", "after"}
+
+
+def test_a_pinned_job_that_shall_fail_when_lost_fails(bench: Bench) -> None:
+    """Any worker in good contact may say so, though it could not have taken it."""
+    bench.submit("a", on="lost", on_lost=OnLost.FAIL)
+    lost, other = bench.worker("lost"), bench.worker("other")
+    assert bench.claim("lost", lost) is not None
+    pass_time(bench, 40, other=other)
+    [job] = bench.store.get(["a"])
+    assert job is not None
+    assert (job.state, job.reason) == (State.FAILED, Reason.WORKER_LOST)

@@ -8,8 +8,8 @@ import pytest
 
 from relayq import lifecycle, monitoring
 from relayq.errors import BrokerUnavailable
-from relayq.lifecycle import Claimed, LeaseExpired
-from relayq.model import Bell, Job, JobSpec, WorkerInfo, WorkerState
+from relayq.lifecycle import Claimed, GivenBack, LeaseExpired
+from relayq.model import Bell, Job, JobSpec, Outcome, Pause, Quarantine, Reason, WorkerInfo, WorkerState
 from relayq.placement import lane_for
 from relayq.store import NewJob
 from relayq.store.memory import MemoryStore
@@ -57,8 +57,25 @@ def test_a_job_with_no_worker_at_all_says_so() -> None:
 
 def test_a_paused_machine_says_why() -> None:
     """In the words of whoever paused it."""
-    paused = replace(worker("mac"), paused="backup, until 18:00")
-    assert sentence(job(on="mac"), paused) == "j1 waits for mac, which is paused (backup, until 18:00)"
+    paused = replace(worker("mac"), paused=Pause(since=NOW, until=NOW + 3600, by="ann", note="backup"))
+    until = monitoring.clock_time(NOW + 3600, NOW)
+    assert sentence(job(on="mac"), paused) == f"j1 waits for mac, which is paused by ann until {until}: backup"
+    draining = replace(worker("mac"), paused=Pause(since=NOW, draining=True))
+    since = monitoring.clock_time(NOW, NOW)
+    assert sentence(job(on="mac"), draining) == f"j1 waits for mac, which is draining since {since}"
+    bad = replace(worker("mac"), quarantined=Quarantine(since=NOW, why="its disk is full"))
+    assert sentence(job(on="mac"), bad) == f"j1 waits for mac, which is quarantined since {since}: its disk is full"
+    shy = replace(worker("mac"), held_back="others use 97 % of its processor")
+    assert sentence(job(on="mac"), shy) == "j1 waits for mac, which takes nothing new: others use 97 % of its processor"
+
+
+def test_a_machine_that_could_not_start_it_is_named() -> None:
+    """The way out is a look at that machine."""
+    claimed = lifecycle.apply(Claimed("mac", "n"), job(), NOW)
+    outcome = Outcome(reason=Reason.NOT_STARTED, message="no space left")
+    back = lifecycle.apply(GivenBack(1, "n", outcome, lost=False), claimed, NOW)
+    at = monitoring.clock_time(NOW + 600, NOW)
+    assert sentence(back, worker("mac")) == f"j1 waits: mac could not start it; it is tried there again at {at}"
 
 
 def test_a_retry_says_how_long_it_waits() -> None:

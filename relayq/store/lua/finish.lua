@@ -18,9 +18,12 @@ elseif j and is_current(j, number, nonce) then
   end
 end
 local state = j and j.state or ''
-if next_nonce == '' then return {said, state, 'none'} end
-local w = call('HMGET', K .. 'worker:' .. worker, 'slots', 'paused', 'contact_since', 'incarnation')
-if w[4] ~= ARGV[6] then return {said, state, 'none'} end
-local got = (ARGV[12] == '1' and claimed_before(worker, next_nonce)) or claim(worker, next_nonce, w)
+local w = worker_named(worker)
+-- It can start jobs: what it could not start lately was not its doing.
+if w.misstarts and ARGV[13] == '' and outcome.reason ~= 'not_started' then
+  call('HDEL', K .. 'worker:' .. worker, 'misstarts')
+end
+if next_nonce == '' or w.incarnation ~= ARGV[6] then return {said, state, 'none'} end
+local got = (ARGV[12] == '1' and claimed_before(worker, next_nonce)) or claim(w, next_nonce)
 if not got then return {said, state, 'none'} end
 return {said, state, 'job', got[1], got[2], got[3]}

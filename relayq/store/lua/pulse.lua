@@ -1,18 +1,22 @@
 -- A worker's heartbeat: it is there, it holds these attempts.
--- ARGV[5] worker, [6] incarnation, [7] load or '', [8] count, then id, number, nonce, progress (JSON or '') of each
--- Answers {'replaced'} | {'ok', now, lanes version, '1' if work is waiting, terms, superseded, cancelled}
+-- ARGV[5] worker, [6] incarnation, [7] load or '', [8] why it takes nothing new by its own choice, or '',
+--   [9] count, then id, number, nonce, progress (JSON or '') of each
+-- Answers {'replaced'} | {'ok', now, lanes version, '1' if work is waiting, terms, superseded, cancelled,
+--   why it is quarantined (JSON) or '', rings that wait in its queue}
 local worker = ARGV[5]
 local key = K .. 'worker:' .. worker
-local w = call('HMGET', key, 'slots', 'paused', 'contact_since', 'incarnation', 'seen_at', 'queue', 'ring')
-if w[4] ~= ARGV[6] then return {'replaced'} end
+local w = worker_named(worker)
+if w.incarnation ~= ARGV[6] then return {'replaced'} end
 
 -- Contact is unbroken while no two pulses in a row are missed.
-if not w[3] or T - num(w[5], 0) > LEASE_FLOOR * 10 / 15 then w[3] = tostring(T) end
-call('HSET', key, 'seen_at', tostring(T), 'contact_since', w[3], 'load', ARGV[7])
+if T - (w.seen_at or 0) > LEASE_FLOOR * 10 / 15 then w.contact_since = T end
+call('HSET', key, 'seen_at', tostring(T), 'contact_since', tostring(w.contact_since), 'load', ARGV[7])
+if ARGV[8] ~= '' then call('HSET', key, 'held_back', ARGV[8]) else call('HDEL', key, 'held_back') end
+local unheard = call('LLEN', w.queue)
 
 local terms, superseded, cancelled, listed = {}, {}, {}, {}
-for n = 1, tonumber(ARGV[8]) do
-  local i = 9 + (n - 1) * 4
+for n = 1, tonumber(ARGV[9]) do
+  local i = 10 + (n - 1) * 4
   local id, number, nonce = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
   local j = load(id)
   if j and is_current(j, number, nonce) then
@@ -37,6 +41,7 @@ for _, id in ipairs(call('ZRANGEBYSCORE', K .. 'held:' .. worker, '-inf', T - LE
   end
 end
 pass_time()
+judge_offers(w)
 
 -- Records expire by themselves; their places in the indexes are swept here, a few at a time.
 local function sweep(index)
@@ -65,15 +70,7 @@ else
   call('DEL', K .. 'full')
 end
 
--- Rings may be lost: whoever is free and finds work waiting rings its own bell.
-local waiting, free = '', num(w[1], 0) - call('ZCARD', K .. 'held:' .. worker)
-if not w[2] and free > 0 then
-  local lanes, count = call('SMEMBERS', K .. 'serves:' .. worker), 0
-  for _, lane in ipairs(lanes) do count = count + call('ZCARD', K .. 'lane:' .. lane) end
-  if best_offered(worker, lanes, tonumber(w[3])) then count = count + 1 end
-  if count > 0 then
-    waiting = '1'
-    for _ = 1, math.min(count, free) - call('LLEN', w[6]) do call('LPUSH', w[6], w[7]) end
-  end
-end
-return {'ok', tostring(T), num(call('GET', K .. 'lanes:version'), 0), waiting, terms, superseded, cancelled}
+w = worker_named(worker)
+local waiting = ring_own(w) and '1' or ''
+return {'ok', tostring(T), num(call('GET', K .. 'lanes:version'), 0), waiting, terms, superseded, cancelled,
+  call('HGET', key, 'quarantined') or '', unheard}

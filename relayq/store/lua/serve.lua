@@ -13,4 +13,6 @@ for i = 7, #ARGV do
   call('SADD', K .. 'serves:' .. worker, ARGV[i])
   call('SADD', K .. 'servers:' .. ARGV[i], worker)
 end
+-- Work may have been waiting for somebody to serve it.
+if ARGV[6] == '1' then ring_own(worker_named(worker)) end
 return num(call('GET', K .. 'lanes:version'), 0)

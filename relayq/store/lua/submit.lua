@@ -17,7 +17,7 @@ for n = 1, count do
 end
 if #unserved > 1 then return unserved end
 
-local answer, rings = {'ok', tostring(T)}, {}
+local answer, rings, unseen = {'ok', tostring(T)}, {}, false
 local place = math.max(MICROS, num(call('GET', K .. 'place'), 0) + 1)
 for n = 1, count do
   local job = jobs[n]
@@ -37,13 +37,25 @@ for n = 1, count do
     call('ZADD', K .. 'ids', 0, j.id)
     job.doc = cjson.encode(j)
     call('HSET', K .. 'job:' .. j.id, 'spec', job.spec, 'doc', job.doc)
-    if call('SADD', K .. 'lanes', j.lane) == 1 then call('INCR', K .. 'lanes:version') end
+    if call('SADD', K .. 'lanes', j.lane) == 1 then
+      call('INCR', K .. 'lanes:version')
+      unseen = true
+    end
     line_up(j)
     announce(j)
-    rings[j.lane] = (rings[j.lane] or 0) + 1
+    local wish = j.lane .. ' ' .. table.concat(j.prefer or {}, ' ')
+    if not rings[wish] then
+      rings[wish] = {lane = j.lane, prefer = j.prefer, count = 0}
+      rings[#rings + 1] = rings[wish]
+    end
+    rings[wish].count = rings[wish].count + 1
   end
   answer[n + 2] = job.doc
 end
 call('SET', K .. 'place', string.format('%d', place - 1))
-for lane, n in pairs(rings) do ring(lane, n) end
+for _, r in ipairs(rings) do ring(r.lane, r.count, r.prefer) end
+-- Each worker has to say whether it serves a lane it has not seen.
+if unseen then
+  for _, name in ipairs(call('HKEYS', K .. 'workers')) do nudge(name) end
+end
 return answer

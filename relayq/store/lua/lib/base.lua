@@ -1,0 +1,151 @@
+-- What every script shares: clock, records, indexes, workers and their bells. The rules are those of lifecycle.py.
+-- lib/*.lua stand before each script, in the order of redis.py `PARTS`.
+--
+-- Keys (all begin with "relayq:")
+--   schema             string   major version of this layout
+--   place              string   the last place in line given out (microseconds since the epoch)
+--   job:ID             hash     spec (JSON, never changes), doc (JSON, everything else), progress (JSON). In the doc an
+--                               attempt's `o` is the state of its output: {end of stdout, end of stderr, head bytes,
+--                               head pieces, tail bytes, tail pieces dropped}
+--   ids                zset     every job id, score 0: found by prefix
+--   state:STATE        zset     job id → place
+--   ran:WORKER         zset     job id → place, of jobs that worker has claimed
+--   lane:LANE          zset     claimable job id → order
+--   lanes              set      every lane; lanes:version counts its changes
+--   servers:LANE       set      workers that may run its jobs;  serves:WORKER the other way round
+--   offers             zset     job id of an expired attempt → order
+--   due                zset     what time alone will bring about: "lease ID" → until when its attempt belongs to its
+--                               worker, "retry ID" → not before, "queue ID" → end of its queue_timeout
+--   held:WORKER        zset     job id of an attempt it holds → claimed at
+--   workers            hash     name → what it said of itself (JSON)
+--   worker:NAME        hash     incarnation, slots, offers, seen_at, contact_since, load, queue, ring, channel, nudge;
+--                               paused (JSON), paused_until; quarantined (JSON); held_back (why it takes nothing by its
+--                               own choice); misstarts (jobs in a row it could not start); left_out_until
+--   left_out:NAME      zset     job id that worker could not start → until when it is not given that job again
+--   events             stream   one entry a change, trimmed
+--   watch:ID           hash     inbox → "end" or "out": whom to tell of its end, or of its output as well
+--   inbox:SESSION      stream   what a client waits for; expires by itself
+--   out:ID:N:h, :t     list     output of attempt N, head and tail, as "stream:offset:bytes"
+--   outputs            zset     "ID:attempts:bytes" of ended jobs → ended at;  output_bytes their sum and the running ones'
+--   replies            zset     job id whose 1.x answer is to be written → ended at
+--   full               string   set while the broker is close to its memory limit
+--
+-- ARGV of every script: [1] the time, or '' for the server's own; [2] lease floor; [3] seconds a finished job is
+-- kept; [4] bytes all output may take; from [5] its own.
+
+local SCHEMA = '1'
+local K = 'relayq:'
+local call = redis.call
+local LEASE_FLOOR, KEEP, OUTPUT_BUDGET = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local T, MICROS
+if ARGV[1] ~= '' then
+  T = tonumber(ARGV[1])
+  MICROS = math.floor(T * 1000000)
+else
+  local t = call('TIME')
+  MICROS = tonumber(t[1]) * 1000000 + tonumber(t[2])
+  T = math.floor(MICROS / 1000) / 1000
+end
+
+local schema = call('GET', K .. 'schema')
+if not schema then
+  call('SET', K .. 'schema', SCHEMA)
+elseif schema ~= SCHEMA then
+  return redis.error_reply('SCHEMA ' .. schema)
+end
+
+local function num(x, default) return tonumber(x) or default end
+local function ended(j) return j.state ~= 'queued' and j.state ~= 'running' end
+local function current(j) return j.attempts and j.attempts[#j.attempts] end
+local function order(j) return string.format('%.6f', tonumber(j.place) - 60 * j.priority) end
+local function term(claimed_at) return math.min(math.max(LEASE_FLOOR, (T - claimed_at) / 10), LEASE_FLOOR * 40) end
+local function online(seen_at) return seen_at and T - tonumber(seen_at) <= LEASE_FLOOR * 12 / 15 end
+
+local function load(id)
+  local doc = call('HGET', K .. 'job:' .. id, 'doc')
+  return doc and cjson.decode(doc)
+end
+local function save(j)
+  local doc = cjson.encode(j)
+  call('HSET', K .. 'job:' .. j.id, 'doc', doc)
+  return doc
+end
+
+local function move(j, state)
+  if j.state then call('ZREM', K .. 'state:' .. j.state, j.id) end
+  j.state = state
+  call('ZADD', K .. 'state:' .. state, j.place, j.id)
+end
+
+local function tell(inboxes, ...)
+  for _, inbox in ipairs(inboxes) do
+    call('XADD', K .. 'inbox:' .. inbox, 'MAXLEN', '~', 4000, '*', ...)
+    call('EXPIRE', K .. 'inbox:' .. inbox, 3600)
+  end
+end
+
+local function announce(j)
+  local a = current(j)
+  call('XADD', K .. 'events', 'MAXLEN', '~', 10000, '*', 'job', j.id, 'what', j.state, 'worker', a and a.worker or '')
+end
+
+-- ── workers ─────────────────────────────────────────────────────────────────
+
+-- A worker as the scripts see it. `resting`: it takes nothing new (paused, quarantined, or holding back by itself).
+local function worker_named(name)
+  local v = call('HMGET', K .. 'worker:' .. name, 'incarnation', 'slots', 'seen_at', 'contact_since', 'queue', 'ring',
+    'paused', 'paused_until', 'quarantined', 'held_back', 'left_out_until', 'offers', 'misstarts', 'epoch')
+  return {
+    name = name, incarnation = v[1], slots = num(v[2], 0), seen_at = tonumber(v[3] or nil),
+    contact_since = num(v[4] or nil, T), queue = v[5], ring = v[6],
+    resting = (v[7] and T < num(v[8] or nil, math.huge)) or v[9] or v[10],
+    left_out_until = num(v[11] or nil, 0), offers = v[12] or '', misstarts = v[13], epoch = v[14],
+  }
+end
+
+local function free_slots(w) return w.slots - call('ZCARD', K .. 'held:' .. w.name) end
+
+-- How many of the wished-for words this worker is, or has.
+local function preference(w, prefer)
+  local n = 0
+  for _, word in ipairs(prefer or {}) do
+    if string.find(w.offers, ' ' .. word .. ' ', 1, true) then n = n + 1 end
+  end
+  return n
+end
+
+-- Rings are pushed to preferred workers first, then to those with the most free slots; at most one waiting ring a
+-- free slot.
+local function ring(lane, count, prefer)
+  local free = {}
+  for _, name in ipairs(call('SMEMBERS', K .. 'servers:' .. lane)) do
+    local w = worker_named(name)
+    if online(w.seen_at) and not w.resting and w.queue then
+      w.free = free_slots(w) - call('LLEN', w.queue)
+      w.liked = preference(w, prefer)
+      if w.free > 0 then free[#free + 1] = w end
+    end
+  end
+  while count > 0 and #free > 0 do
+    table.sort(free, function(a, b)
+      if a.liked ~= b.liked then return a.liked > b.liked end
+      if a.free ~= b.free then return a.free > b.free end
+      return a.name < b.name
+    end)
+    call('LPUSH', free[1].queue, free[1].ring)
+    free[1].free = free[1].free - 1
+    count = count - 1
+    if free[1].free == 0 then table.remove(free, 1) end
+  end
+end
+
+-- Somebody has to look now: at a running attempt, or at a new lane.
+local function nudge(name)
+  local w = call('HMGET', K .. 'worker:' .. name, 'channel', 'nudge')
+  if w[1] then call('PUBLISH', w[1], w[2]) end
+end
+
+local function line_up(j)
+  call('ZADD', K .. 'lane:' .. j.lane, order(j), j.id)
+end
+

@@ -1,0 +1,149 @@
+-- ── claims ──────────────────────────────────────────────────────────────────
+
+-- The jobs this worker could not start lately, or nil.
+local function left_out(w)
+  if w.left_out_until <= T then return nil end
+  local ids = {}
+  for _, id in ipairs(call('ZRANGEBYSCORE', K .. 'left_out:' .. w.name, string.format('(%.3f', T), '+inf')) do
+    ids[id] = true
+  end
+  return ids
+end
+
+local function best_waiting(lanes, without)
+  local best, best_order, from
+  for _, lane in ipairs(lanes) do
+    local head = call('ZRANGE', K .. 'lane:' .. lane, 0, without and 49 or 0, 'WITHSCORES')
+    for i = 1, #head, 2 do
+      if not (without and without[head[i]]) then
+        if not best or tonumber(head[i + 1]) < best_order then
+          best, best_order, from = head[i], tonumber(head[i + 1]), lane
+        end
+        break
+      end
+    end
+  end
+  return best, best_order, from
+end
+
+-- The owner of an offered attempt is lost for good to this worker: it has had unbroken contact for that attempt's term.
+local function may_judge(w, a) return a.worker ~= w.name and T - w.contact_since >= term(a.claimed_at) end
+
+local function offered(visit)
+  if call('ZCARD', K .. 'offers') == 0 then return nil end
+  for _, id in ipairs(call('ZRANGE', K .. 'offers', 0, 199)) do
+    local j = load(id)
+    if j and visit(j, current(j)) then return j end
+  end
+end
+
+-- An offered job this worker may take.
+local function best_offered(w, lanes, without)
+  local serves = {}
+  local j = offered(function(j, a)
+    if #lanes > 0 and not next(serves) then
+      for _, lane in ipairs(lanes) do serves[lane] = true end
+    end
+    return serves[j.lane] and may_judge(w, a) and not (without and without[j.id])
+  end)
+  return j, j and tonumber(order(j))
+end
+
+-- An offered job that nobody is to run again ends; what is left of it is claimed.
+local function supersede(j)
+  close_attempt(j, {reason = 'worker_lost'})
+  j.losses = j.losses + 1
+  if j.cancel_requested_at then
+    end_job(j, 'cancelled', 'cancelled')
+  elseif j.on_lost == 'fail' then
+    end_job(j, 'failed', 'worker_lost')
+  elseif j.losses >= j.max_losses then
+    end_job(j, 'failed', 'poison')
+  else
+    return true
+  end
+end
+
+-- Ends offered jobs that need no taker: also those which no other machine may run.
+local function judge_offers(w)
+  offered(function(j, a)
+    if (j.cancel_requested_at or j.on_lost == 'fail') and may_judge(w, a) then supersede(j) end
+  end)
+end
+
+local function begin(j, worker, nonce)
+  local a = current(j)
+  local n = a and a.number + 1 or 1
+  if n > 2 then drop_output(j, j.attempts[n - 2]) end
+  j.attempts = j.attempts or {}
+  j.attempts[#j.attempts + 1] = {number = n, nonce = nonce, worker = worker, claimed_at = T}
+  j.not_before = nil
+  if j.queue_timeout and n == 1 then call('ZREM', K .. 'due', 'queue ' .. j.id) end
+  move(j, 'running')
+  call('ZADD', K .. 'due', T + LEASE_FLOOR, 'lease ' .. j.id)
+  call('ZADD', K .. 'held:' .. worker, T, j.id)
+  call('ZADD', K .. 'ran:' .. worker, j.place, j.id)
+  local doc = save(j)
+  announce(j)
+  return {call('HGET', K .. 'job:' .. j.id, 'spec'), doc, tostring(LEASE_FLOOR)}
+end
+
+-- The best job this worker may run now, or nil.
+local function claim(w, nonce)
+  pass_time()
+  if w.resting or free_slots(w) <= 0 then return nil end
+  local lanes, without = call('SMEMBERS', K .. 'serves:' .. w.name), left_out(w)
+  while true do
+    local id, o, lane = best_waiting(lanes, without)
+    local lost, lost_order = best_offered(w, lanes, without)
+    if lost and (not id or lost_order < o) then
+      if supersede(lost) then return begin(lost, w.name, nonce) end
+    elseif id then
+      call('ZREM', K .. 'lane:' .. lane, id)
+      local j = load(id)
+      if j and j.state == 'queued' then return begin(j, w.name, nonce) end
+    else
+      return nil
+    end
+  end
+end
+
+-- Rings may be lost: whoever is free and finds work waiting rings its own bell. Whether work waits.
+local function ring_own(w)
+  local free = free_slots(w)
+  if w.resting or free <= 0 or not w.queue then return false end
+  local lanes, without, count = call('SMEMBERS', K .. 'serves:' .. w.name), left_out(w), 0
+  for _, lane in ipairs(lanes) do
+    count = count + call('ZCARD', K .. 'lane:' .. lane)
+    for id in pairs(without or {}) do
+      if call('ZSCORE', K .. 'lane:' .. lane, id) then count = count - 1 end
+    end
+  end
+  if best_offered(w, lanes, without) then count = count + 1 end
+  for _ = 1, math.min(count, free) - call('LLEN', w.queue) do call('LPUSH', w.queue, w.ring) end
+  return count > 0
+end
+
+-- The job claimed before with this nonce: a repeated call gets the same answer.
+local function claimed_before(worker, nonce)
+  for _, id in ipairs(call('ZRANGE', K .. 'held:' .. worker, 0, -1)) do
+    local j = load(id)
+    local a = j and current(j)
+    if a and a.nonce == nonce then
+      return {call('HGET', K .. 'job:' .. id, 'spec'), cjson.encode(j), tostring(term(a.claimed_at))}
+    end
+  end
+end
+
+local function said_before(j, number, nonce, reason)
+  for _, a in ipairs(j.attempts or {}) do
+    if a.number == number and a.nonce == nonce and a.ended_at then return a.outcome.reason == reason end
+  end
+  return false
+end
+
+local function is_current(j, number, nonce)
+  local a = current(j)
+  return j.state == 'running' and a.number == number and a.nonce == nonce
+end
+
