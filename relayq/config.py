@@ -59,8 +59,8 @@ class Settings:
     #: Words that jobs may ask for with `needs`: a list, or text with commas. The file's `worker.priority`,
     #: known from 1.x, adds one: `low` adds `light`, `high` adds `heavy`, `normal` adds none.
     labels: tuple[str, ...] = ()
-    #: Percent of the machine's processors in use above which the worker takes nothing new. Read, but not yet in force.
-    #: Not set: no such limit.
+    #: Percent of the machine's processors that others than relayq's jobs may use before the worker takes nothing new;
+    #: it goes on 10 below that. Not set: no such limit.
     cpu_threshold: float | None = None
     #: How much the worker's jobs give way to other programs, −20 to 19; below 0 needs root.
     #: The file's `worker.priority: low`, known from 1.x, means 10.

@@ -48,6 +48,7 @@ def _begin(sender: str, conf: Any, options: Any = None, **_: Any) -> None:
             open_store=_store,
             write_answer=_write_answer,
             replaced=_stop_process,
+            relaunch=_relaunch,
         )
         agent.check_broker()
     except RelayqError as error:
@@ -122,6 +123,14 @@ def _store(timeout: float) -> Store:
 
 def _write_answer(task_id: str, value: Any, error: Exception | None) -> None:
     broker.store_result(app, task_id, value=value, error=error)
+
+
+def _relaunch() -> None:
+    """This process in a new edition: same pid, same command line, everything else fresh. Jobs do not notice."""
+    assert agent is not None
+    agent.stop()
+    logging.shutdown()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606
 
 
 def _stop_process() -> None:

@@ -9,13 +9,17 @@ from typing import Any, TypeVar
 
 from relayq.config import Settings
 from relayq.errors import BadSpec, BrokerRefused, BrokerUnavailable, Replaced
-from relayq.model import Bell, Held
+from relayq.lifecycle import pulse_interval
+from relayq.model import Bell, Held, Pulse
 from relayq.placement import eligible, lane_for
 from relayq.spec import make_spec
 from relayq.store import Claim, NewJob, Store
 from relayq.supervisor.messages import SessionClosed, SupervisorError
-from relayq.worker import attempt, ending, facts, workspace
-from relayq.worker.answers import PREFIX, Answers, Write
+from relayq.worker import attempt, ending, facts, selftest, workspace
+from relayq.worker.answers import LOOK_EVERY, PREFIX, Answers, Write
+from relayq.worker.chores import Chore, Chores
+from relayq.worker.cpu import CpuWatch
+from relayq.worker.hearing import Hearing
 from relayq.worker.holding import Holding, held_of, key_of
 from relayq.worker.identity import NameLock, identity
 from relayq.worker.pulse import Pulser
@@ -26,13 +30,15 @@ log = logging.getLogger("relayq.worker")
 
 T = TypeVar("T")
 GOODBYE = 2.0  #: seconds that saying goodbye to the store may take
+TEST_EVERY = 5.0  #: seconds between two self-tests in quarantine
 LINGER = 2.0  #: seconds that a worker waits for a second Ctrl-C
 
 
 class Agent:
     """One a process.
 
-    `open_store` makes a store with the given timeout; `write_answer` puts a 1.x answer where its client looks for it.
+    `open_store` makes a store with the given timeout; `write_answer` puts a 1.x answer where its client looks for it;
+    `replaced` ends this process, `relaunch` puts another in its place.
     """
 
     def __init__(
@@ -44,6 +50,7 @@ class Agent:
         open_store: Callable[[float], Store],
         write_answer: Write,
         replaced: Callable[[], None],
+        relaunch: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._lock = NameLock(settings.home, name)
@@ -52,6 +59,7 @@ class Agent:
         self._pulse_store = open_store(2.0)
         self._answers = Answers(self._store, write_answer)
         self._on_replaced = replaced
+        self._relaunch = relaunch
         self._stopping = threading.Event()
         self._starting = threading.Lock()
         self._gone = threading.Event()
@@ -62,6 +70,10 @@ class Agent:
         self._sessions = Sessions(settings.home)
         self._tools = attempt.Tools(settings.home, self._holding, self._reporter, self._sessions)
         self._pulser: Pulser | None = None
+        self._chores: Chores | None = None
+        self._hearing = Hearing(slots)
+        self._quarantined = False
+        self._cpu = CpuWatch(settings.home, settings.cpu_threshold) if settings.cpu_threshold else None
 
     # ── life ──
 
@@ -76,8 +88,7 @@ class Agent:
 
     def start(self, bell: Bell) -> None:
         """Register, take back what runs here, and begin to look for work. Waits for a broker that is away."""
-        known = self._sessions.mine().list()
-        running = [held_of(state.key) for state in known]
+        running = [held_of(state.key) for state in self._until_supervised(lambda: list(self._sessions.known()))]
         registered = self._until_answered(lambda: self._store.register(self._info, bell, running))
         lanes = [lane for lane in registered.lanes if eligible(self._info, lane)]
         version = self._until_answered(lambda: self._store.serve(self._info.name, lanes, all=True))
@@ -95,18 +106,24 @@ class Agent:
             lanes_version=version,
             sessions=self._sessions,
             replaced=self._replaced,
-            chores=[self._answers.overdue],
+            answered=self._answered,
+            held_back=lambda: self._cpu.reason if self._cpu else None,
         )
+        chores = [Chore(LOOK_EVERY, self._answers.overdue), Chore(TEST_EVERY, self._test_if_quarantined)]
+        if self._cpu is not None:
+            chores.append(Chore(pulse_interval(self._settings.lease_floor), self._cpu.look))
         with self._starting:
             if self._stopping.is_set():  # told to stop while it registered: it has said goodbye too early
                 return self._say_goodbye()
-            self._pulser = pulser
+            self._pulser, self._chores = pulser, Chores(*chores)
             pulser.start()
+            self._chores.start()
         log.info("worker %s is ready: %s slots, labels %s", self._info.name, self._info.slots, self._info.labels)
         return None
 
     def ring(self) -> None:
         """There is work: claim jobs and run them one after another until nothing is left. Called in a slot's thread."""
+        self._hearing.heard()
         try:
             self._work(None if self._stopping.is_set() else self._reporter.claim())
         except (LetGo, SessionClosed):
@@ -162,11 +179,14 @@ class Agent:
     def _let_go(self) -> None:
         self._stopping.set()
         self._sessions.interrupt()
+        if self._chores is not None:
+            self._chores.stop()
         with self._starting:
             if self._pulser is not None:
                 # A pulse on its way would say that we are still there.
                 self._pulser.stop()
-                self._pulser.join(GOODBYE)
+                if self._pulser is not threading.current_thread():
+                    self._pulser.join(GOODBYE)
             self._say_goodbye()
         self._lock.release()
         self._gone.set()
@@ -176,6 +196,28 @@ class Agent:
             self._pulse_store.leave(self._info.name, self._info.incarnation)
         except (BrokerUnavailable, Replaced) as error:
             log.warning("left without saying goodbye: %s", error)
+
+    # ── what the store answers to a pulse ──
+
+    def _answered(self, answer: Pulse) -> None:
+        self._quarantined = answer.quarantined is not None
+        if self._hearing.is_deaf(answer.unheard, len(self._holding.all())) and not self._stopping.is_set():
+            log.error("rings are not heard any more; starting anew (jobs go on)")
+            self._relaunch()
+
+    def _test_if_quarantined(self) -> None:
+        if not self._quarantined:
+            return
+        try:
+            trouble = selftest.trouble(self._settings.home, self._sessions.mine())
+        except SupervisorError as error:
+            self._sessions.drop()
+            trouble = str(error)
+        if trouble:
+            log.error("in quarantine: the self-test failed", extra={"trouble": trouble})
+        else:
+            self._store.release(self._info.name)
+            log.info("out of quarantine: the self-test went well")
 
     # ── adopting ──
 
@@ -191,7 +233,7 @@ class Agent:
                 [job] = self._until_answered(lambda: self._store.get([held.job]))
                 if job is None:
                     return self._discard(held)
-                self._sessions.mine().attach(key_of(held))
+                self._sessions.of(key_of(held)).attach(key_of(held))
                 claim = attempt.attend(held, job.spec, self._tools)
             self._work(claim)
         except (LetGo, SessionClosed):
@@ -204,7 +246,7 @@ class Agent:
     def _discard(self, held: Held) -> None:
         """A process whose attempt no longer counts does not go on running unseen."""
         log.info("ending a superseded process", extra={"job": held.job, "attempt": held.number})
-        session = self._sessions.mine()
+        session = self._sessions.of(key_of(held))
         session.stop(key_of(held), reason=attempt.SUPERSEDED)
         session.forget(key_of(held))
 
@@ -230,6 +272,20 @@ class Agent:
                     log.warning("waiting for the broker: %s", error)
                 said = True
                 if self._stopping.wait(1.0):
+                    raise LetGo from error
+
+    def _until_supervised(self, call: Callable[[], T]) -> T:
+        """A worker without a supervisor takes no work, and tries again: its disk may be full."""
+        said = ""
+        while True:
+            try:
+                return call()
+            except SupervisorError as error:
+                self._sessions.drop()
+                if str(error) != said:
+                    log.error("no supervisor: %s", error)
+                said = str(error)
+                if self._stopping.wait(2.0):
                     raise LetGo from error
 
     def _job_ended(self, id: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +27,6 @@ class Answers:
     def __init__(self, store: Store, write: Write) -> None:
         self._store = store
         self._write = write
-        self._looked_at = 0.0
 
     def ended(self, id: str) -> None:
         """A job ended here: answer it if it is one of theirs."""
@@ -43,9 +41,6 @@ class Answers:
 
     def overdue(self) -> None:
         """Answer what should have been answered: cancelled while it waited, or its worker died in between."""
-        if time.monotonic() - self._looked_at < LOOK_EVERY:
-            return
-        self._looked_at = time.monotonic()
         for job in self._store.replies_due(OVERDUE):
             self._answer(job)
 

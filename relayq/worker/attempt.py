@@ -11,18 +11,22 @@ from relayq.errors import StaleAttempt
 from relayq.model import Held, JobSpec, Outcome, Reason
 from relayq.store import Claim
 from relayq.supervisor.client import Session
-from relayq.supervisor.messages import Exit, Order, SupervisorGone
+from relayq.supervisor.messages import Exit, Order, SessionClosed, SupervisorError, SupervisorGone
 from relayq.worker.holding import Holding, key_of, may_freeze
 from relayq.worker.output import Unsent
 from relayq.worker.reporting import Reporter
 from relayq.worker.sessions import Sessions
-from relayq.worker.workspace import Workspace
+from relayq.worker.workspace import Unprepared, Workspace
 
 log = logging.getLogger("relayq.worker")
 
 SUPERSEDED = "superseded"  #: ended because a newer attempt has the job: nobody wants to hear of it
 WORKER_STOPPED = Reason.WORKER_STOPPED.value
 LOST = frozenset({"supervisor_lost", "unknown"})  #: the process went with its supervisor
+
+
+class JobFault(Exception):
+    """The job asks for what no machine could do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +42,53 @@ class Tools:
 def run(claim: Claim, tools: Tools) -> Claim | None:
     """Run one attempt to its end, say how it ended, and answer with the next job for this slot."""
     held, spec = claim.held, claim.job.spec
-    try:
-        plan = kinds.get_kind(spec.kind).plan(spec)
+    with tools.holding.of(held):
         if tools.reporter.stopping:
             return tools.reporter.give_back(held, Outcome(reason=Reason.WORKER_STOPPED), lost=False)
-        with tools.holding.of(held), Workspace(tools.home, held, plan) as workspace:
-            tools.sessions.mine().start(order(claim, workspace.argv, plan.stdin), forget=tools.sessions.take_done())
-            return attend(held, spec, tools)
-    except (KeyError, OSError, ValueError) as trouble:
-        log.warning("attempt could not start", extra={"job": held.job, "error": repr(trouble)})
-        outcome = Outcome(reason=Reason.NOT_STARTED, message=f"{tools.reporter.worker} cannot prepare it: {trouble}")
-        return tools.reporter.give_back(held, outcome, lost=False)
+        try:
+            plan = plan_of(spec)
+            with Workspace(tools.home, held, plan) as workspace:
+                start(order(claim, workspace.argv, plan.stdin), tools)
+                return attend(held, spec, tools)
+        except JobFault as fault:
+            return tools.reporter.finish(held, not_started(str(fault)), ())
+        except Unprepared as trouble:
+            log.warning("attempt could not start", extra={"job": held.job, "error": str(trouble)})
+            message = f"{tools.reporter.worker} cannot prepare it: {trouble}"
+            return tools.reporter.give_back(held, not_started(message), lost=False)
+
+
+def plan_of(spec: JobSpec) -> kinds.Plan:
+    """What to start. Raises JobFault for what no machine could do, Unprepared for what only this one cannot."""
+    try:
+        kind = kinds.get_kind(spec.kind)
+    except KeyError:
+        raise Unprepared(f"its relayq does not know jobs of the kind {spec.kind}; update it") from None
+    try:
+        return kind.plan(spec)
+    except ValueError as error:
+        raise JobFault(str(error)) from error
+
+
+def start(what: Order, tools: Tools) -> None:
+    """Have the supervisor start it. One that died while nothing ran here is replaced by the next."""
+    for trouble in (None, "again"):
+        try:
+            return tools.sessions.mine().start(what, forget=tools.sessions.take_done())
+        except SessionClosed:
+            raise
+        except SupervisorError as error:
+            tools.sessions.drop()
+            if trouble:
+                raise Unprepared(f"it has no supervisor: {error}") from error
+    return None
 
 
 def attend(held: Held, spec: JobSpec, tools: Tools) -> Claim | None:
     """Stay with a started attempt to its end; also with one that an earlier worker started (adopt)."""
     unsent = Unsent(spec.max_output_bytes)
     try:
-        exit = follow(held, tools.sessions.mine(), unsent, tools)
+        exit = follow(held, tools.sessions.of(key_of(held)), unsent, tools)
     except SupervisorGone:
         tools.sessions.drop()
         return tools.reporter.give_back(held, Outcome(reason=Reason.KILLED), lost=True)
@@ -77,6 +110,7 @@ def follow(held: Held, session: Session, unsent: Unsent, tools: Tools) -> Exit:
             unsent.send_if_due(lambda chunks: tools.reporter.append(held, chunks))
         except StaleAttempt:
             session.stop(key_of(held), reason=SUPERSEDED)
+            unsent.close()
 
 
 def report(held: Held, spec: JobSpec, exit: Exit, unsent: Unsent, tools: Tools) -> Claim | None:
@@ -104,6 +138,11 @@ def order(claim: Claim, argv: list[str], stdin: bytes | None) -> Order:
         freeze=freeze,
         deadline=max(1.0, claim.term - 3.0) if freeze else None,
     )
+
+
+def not_started(message: str) -> Outcome:
+    """It never ran."""
+    return Outcome(reason=Reason.NOT_STARTED, message=message)
 
 
 def outcome_of(exit: Exit, spec: JobSpec) -> Outcome:

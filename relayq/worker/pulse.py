@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from relayq.errors import BrokerUnavailable, Replaced
@@ -13,6 +14,7 @@ from relayq.lifecycle import pulse_interval
 from relayq.model import Held, Pulse, WorkerInfo
 from relayq.placement import eligible
 from relayq.store import Store
+from relayq.supervisor.client import Session
 from relayq.supervisor.messages import SupervisorError
 from relayq.worker.attempt import SUPERSEDED
 from relayq.worker.holding import Holding, key_of
@@ -22,7 +24,7 @@ log = logging.getLogger("relayq.worker")
 
 
 class Pulser(threading.Thread):
-    """Owns a connection of its own, so that no upload delays it."""
+    """Owns a connection of its own, so that no upload delays it. `answered` hears every answer of the store."""
 
     def __init__(
         self,
@@ -34,7 +36,8 @@ class Pulser(threading.Thread):
         lanes_version: int,
         sessions: Sessions,
         replaced: Callable[[], None],
-        chores: Sequence[Callable[[], None]] = (),
+        answered: Callable[[Pulse], None],
+        held_back: Callable[[], str | None],
     ) -> None:
         super().__init__(name="relayq-pulse", daemon=True)
         self._store = store
@@ -45,12 +48,14 @@ class Pulser(threading.Thread):
         self._lanes_version = lanes_version
         self._sessions = sessions
         self._replaced = replaced
-        self._chores = chores
+        self._answered = answered
+        self._held_back = held_back
         self._due = threading.Event()
         self._over = False
+        self._away = False
 
     def now(self) -> None:
-        """Pulse at once: something concerns a running attempt."""
+        """Pulse at once: something concerns a running attempt, or there is a new lane."""
         self._due.set()
 
     def stop(self) -> None:
@@ -63,56 +68,68 @@ class Pulser(threading.Thread):
         while not self._over:
             try:
                 self._beat()
-                for chore in self._chores:
-                    chore()
             except Replaced as error:
                 log.error("%s", error)
                 self._replaced()
                 return
             except BrokerUnavailable as error:
-                log.warning("broker away", extra={"error": str(error)})
-                if _refused(error):
-                    self._nobody_else_can_have_them()
+                self._broker_away(error)
             except SupervisorError as error:
                 log.warning("supervisor away", extra={"error": str(error)})
                 self._sessions.drop()
+            except Exception:
+                log.exception("the pulse failed")
             self._due.wait(self._interval)
             self._due.clear()
 
     def _beat(self) -> None:
         held = self._holding.all()
         sent_at = time.monotonic()
-        answer = self._store.pulse(self._info.name, self._info.incarnation, held, load=os.getloadavg()[0])
+        answer = self._store.pulse(
+            self._info.name, self._info.incarnation, held, load=os.getloadavg()[0], held_back=self._held_back()
+        )
+        if self._away:
+            log.info("broker back")
+            self._away = False
         self._obey(answer, held, sent_at)
         if answer.lanes_version != self._lanes_version:
             _, lanes = self._store.lanes()
             mine = [lane for lane in lanes if eligible(self._info, lane)]
             self._lanes_version = self._store.serve(self._info.name, mine, all=True)
+        self._answered(answer)
 
     def _obey(self, answer: Pulse, held: Sequence[Held], sent_at: float) -> None:
-        if not held:
-            return
         attempts = {h.job: h for h in held}
-        session = self._sessions.mine()
         for reason, jobs in (("cancelled", answer.cancelled), (SUPERSEDED, answer.superseded)):
             for job in jobs:
                 # A slot that has said the end meanwhile holds it no more.
                 if self._holding.get(job) == attempts[job]:
-                    session.stop(key_of(attempts[job]), reason=reason)
+                    key = key_of(attempts[job])
+                    self._sessions.of(key).stop(key, reason=reason)
         passed = time.monotonic() - sent_at
-        session.deadlines(
-            {
-                key_of(attempts[job]): term - self._margin - passed
-                for job, term in answer.term.items()
-                if job in attempts
-            }
+        self._set_deadlines(
+            {attempts[job]: term - self._margin - passed for job, term in answer.term.items() if job in attempts}
         )
 
-    def _nobody_else_can_have_them(self) -> None:
-        """The broker's host answers that no broker is there: no job can be given away, so none need stop (P5)."""
-        held = self._holding.all()
-        if held:
-            self._sessions.mine().deadlines({key_of(h): 3 * self._interval + self._margin for h in held})
+    def _set_deadlines(self, seconds: dict[Held, float]) -> None:
+        """How long each attempt may go on without another answer (P5)."""
+        by_session: dict[Session, dict[str, float | None]] = defaultdict(dict)
+        for held, left in seconds.items():
+            key = key_of(held)
+            by_session[self._sessions.of(key)][key] = left
+        for session, deadlines in by_session.items():
+            session.deadlines(deadlines)
+
+    def _broker_away(self, error: BrokerUnavailable) -> None:
+        if not self._away:
+            log.warning("broker away", extra={"error": str(error)})
+        self._away = True
+        if _refused(error):
+            # Its host answers that no broker is there: no job can be given away, so none need stop (P5).
+            try:
+                self._set_deadlines(dict.fromkeys(self._holding.all(), 3 * self._interval + self._margin))
+            except SupervisorError:
+                self._sessions.drop()
 
 
 def _refused(error: BaseException) -> bool:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from relayq.errors import BrokerUnavailable, Replaced
+from relayq.errors import BrokerUnavailable, Replaced, StaleAttempt
 from relayq.model import Chunk, Held, Outcome
 from relayq.store import Claim, Finish, Store
+from relayq.worker.output import batches
 
 log = logging.getLogger("relayq.worker")
 T = TypeVar("T")
@@ -49,10 +51,13 @@ class Reporter:
 
     def finish(self, held: Held, outcome: Outcome, chunks: Sequence[Chunk]) -> Claim | None:
         """The end of an attempt with its last output; answers with the next job for the slot."""
+        *first, last = [*batches(chunks)] or [[]]
+        for batch in first:
+            self._append_until_heard(held, batch)
         nonce = None if self._stopping.is_set() else _nonce()
         answer = self._until_heard(
             lambda repeat: self._store.finish(
-                self.worker, self.incarnation, held, outcome, chunks, next_nonce=nonce, repeat=repeat
+                self.worker, self.incarnation, held, outcome, last, next_nonce=nonce, repeat=repeat
             )
         )
         return self._heard(held, answer)
@@ -68,6 +73,10 @@ class Reporter:
     def append(self, held: Held, chunks: Sequence[Chunk]) -> None:
         """Output of a running attempt. Raises StaleAttempt, BrokerUnavailable."""
         self._store.append(held, chunks)
+
+    def _append_until_heard(self, held: Held, batch: Sequence[Chunk]) -> None:
+        with contextlib.suppress(StaleAttempt):  # the finish is told so, too
+            self._until_heard(lambda _: self._store.append(held, batch))
 
     def _heard(self, held: Held, answer: Finish) -> Claim | None:
         if not answer.heard:

@@ -10,6 +10,10 @@ from relayq.kinds import Plan
 from relayq.model import Held
 
 
+class Unprepared(Exception):
+    """This machine cannot prepare the attempt; another may."""
+
+
 class Workspace:
     """Used with `with`; `argv` are the plan's arguments with the folder's path filled in."""
 
@@ -19,13 +23,20 @@ class Workspace:
         self.argv = [word.replace("{workspace}", str(self._folder)) if plan.files else word for word in plan.argv]
 
     def __enter__(self) -> Workspace:
+        try:
+            self._write()
+        except OSError as error:
+            remove(self._folder)
+            raise Unprepared(f"{error.strerror or error}: {self._folder}") from error
+        return self
+
+    def _write(self) -> None:
         if self._plan.files:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for name, text in self._plan.files.items():
-                file = self._folder / name
-                file.write_text(text, "utf-8")
-                file.chmod(0o700)
-        return self
+        for name, text in self._plan.files.items():
+            file = self._folder / name
+            file.write_text(text, "utf-8")
+            file.chmod(0o700)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

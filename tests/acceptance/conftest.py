@@ -23,7 +23,16 @@ from tests.conftest import wait_until
 class Worker:
     """One worker process and its home."""
 
-    def __init__(self, name: str, home: Path, url: str, slots: int, labels: str, lease_floor: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        home: Path,
+        url: str,
+        slots: int,
+        labels: str,
+        lease_floor: float,
+        settings: dict[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.home = home
         self.log = home / "worker.log"
@@ -35,6 +44,7 @@ class Worker:
             "RELAYQ_BROKER_URL": url,
             "RELAYQ_LABELS": labels,
             "RELAYQ_LEASE_FLOOR": str(lease_floor),
+            **(settings or {}),
         }
         home.mkdir(exist_ok=True)
         self.process = self.start()

@@ -1,0 +1,105 @@
+"""The worker's small parts: output on its way, hearing, other people's processor."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from relayq.errors import BrokerUnavailable
+from relayq.model import Chunk
+from relayq.supervisor.messages import Output
+from relayq.worker.cpu import CpuWatch
+from relayq.worker.hearing import DEAF_AFTER, Hearing
+from relayq.worker.output import SEND_BYTES, Unsent, batches
+
+
+def test_output_is_sent_in_batches_that_a_slow_link_can_carry() -> None:
+    """A call has a timeout: a megabyte in one call would never get through a slow uplink."""
+    data = bytes(range(256)) * 2000
+    chunks = [
+        Chunk(stream=1, offset=0, data=data),
+        Chunk(stream=2, offset=7, data=b"err"),
+        Chunk(stream=1, offset=len(data), data=b"end"),
+    ]
+    parts = list(batches(chunks))
+    assert len(parts) == 4
+    assert all(sum(len(c.data) for c in part) <= SEND_BYTES for part in parts)
+    for stream, whole in ((1, data + b"end"), (2, b"err")):
+        mine = [c for part in parts for c in part if c.stream == stream]
+        assert b"".join(c.data for c in mine) == whole
+        assert all(b.offset == a.offset + len(a.data) for a, b in pairwise(mine))
+    assert list(batches([])) == []
+
+
+def test_a_batch_that_was_not_heard_is_sent_again() -> None:
+    """In order, without a gap; what comes meanwhile waits behind it."""
+    unsent, sent, away = Unsent(1 << 20), bytearray(), [True]
+
+    def send(chunks: object) -> None:
+        if away[0]:
+            raise BrokerUnavailable("away")
+        for chunk in chunks:  # type: ignore[attr-defined]
+            assert chunk.offset == len(sent)
+            sent.extend(chunk.data)
+
+    unsent.add([Output("k", 1, 0, b"a" * (SEND_BYTES + 10))])
+    unsent.send_if_due(send)
+    assert unsent.due_in()
+    unsent.add([Output("k", 1, SEND_BYTES + 10, b"b")])
+    away[0] = False
+    unsent._due_at = time.monotonic()
+    while unsent.due_in() is not None:
+        unsent._due_at = time.monotonic()
+        unsent.send_if_due(send)
+    assert bytes(sent) == b"a" * (SEND_BYTES + 10) + b"b"
+
+
+def test_a_closed_output_takes_nothing() -> None:
+    """A superseded process may print on until it is dead."""
+    unsent = Unsent(100)
+    unsent.add([Output("k", 1, 0, b"x")])
+    unsent.close()
+    unsent.add([Output("k", 1, 1, b"y")])
+    assert unsent.due_in() is None
+    assert unsent.take() == []
+
+
+def test_a_worker_is_deaf_when_rings_wait_while_a_slot_is_free() -> None:
+    """Several pulses in a row: one may just have been too early."""
+    hearing = Hearing(2)
+    assert [hearing.is_deaf(1, 1) for _ in range(DEAF_AFTER)] == [False] * (DEAF_AFTER - 1) + [True]
+    for unheard, busy, ring in ((0, 0, False), (3, 2, False), (3, 0, True)):
+        hearing = Hearing(2)
+        for _ in range(3 * DEAF_AFTER):
+            if ring:
+                hearing.heard()
+            assert not hearing.is_deaf(unheard, busy)
+
+
+def test_a_busy_machine_is_left_alone_until_it_is_calm() -> None:
+    """With hysteresis: not on and off with every look."""
+    watch = CpuWatch(Path("/nonexistent"), 80.0)
+    said = []
+    for percent in (95, 50, 95, 95, 75, 75, 60, 75, 60, 60):
+        watch.note(percent)
+        said.append(watch.reason is not None)
+    assert said == [False, False, False, True, True, True, True, True, True, False]
+    watch.note(90)
+    watch.note(91)
+    assert watch.reason == "others use 91 % of its processor (more than cpu_threshold, 80 %)"
+
+
+def test_the_processor_is_really_looked_at(tmp_path: Path) -> None:
+    """A look gives a figure between nothing and all of it."""
+    watch = CpuWatch(tmp_path, 1.0)
+    figures: list[float] = []
+    watch.note = figures.append  # type: ignore[method-assign]
+    watch.look()
+    until = time.monotonic() + 0.2
+    while time.monotonic() < until:
+        pass
+    watch.look()
+    assert figures[0] == pytest.approx(50, abs=51)
