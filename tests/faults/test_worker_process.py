@@ -1,0 +1,59 @@
+"""A job outlives its worker process (issue: item 1; P9, P10)."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from relayq.model import Reason, State
+from tests.conftest import wait_until
+
+from .fleet import Fleet
+from .records import expected_output
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_next_worker_adopts_what_runs_and_no_output_is_missing_or_repeated(fleet: Fleet, number: int) -> None:
+    """Killed, stopped or upgraded: the process goes on, and its output and exit code are its own."""
+    node = fleet.start()
+    handle = fleet.run(3, exit_code=7)
+    fleet.running(handle)
+    wait_until(lambda: list(handle.logs()), 10)
+    node.kill_worker(number)
+    assert node.of_role("job")
+    fleet.restart(node)
+    result = handle.result(timeout=30)
+    assert (result.state, result.reason, result.exit_code) == (State.FAILED, Reason.EXITED, 7)
+    assert result.stdout.decode() == expected_output(3)
+    assert len(result.attempts) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_job_that_ends_while_no_worker_is_there_keeps_its_real_end(fleet: Fleet, number: int) -> None:
+    """The supervisor keeps it, and the next worker says it."""
+    seconds = 0.6
+    node = fleet.start()
+    handle = fleet.run(seconds, exit_code=3)
+    fleet.running(handle)
+    node.kill_worker(number)
+    wait_until(lambda: any(line.what == "end" for line in fleet.records.of(handle.id)), seconds + 5, fleet.logs)
+    fleet.restart(node)
+    result = handle.result(timeout=20)
+    assert (result.exit_code, len(result.attempts)) == (3, 1)
+    assert result.stdout.decode() == expected_output(seconds)
+
+
+def test_a_worker_killed_again_and_again_ends_no_job(fleet: Fleet) -> None:
+    """Each worker takes over from the one before, also from one that had just taken over itself."""
+    node = fleet.start(slots=4)
+    handles = [fleet.run(5, exit_code=n) for n in range(4)]
+    for handle in handles:
+        fleet.running(handle)
+    for _ in range(3):
+        node.kill_worker()
+        fleet.restart(node)
+    for n, handle in enumerate(handles):
+        result = handle.result(timeout=30)
+        assert (result.exit_code, len(result.attempts)) == (n, 1)
+        assert result.stdout.decode() == expected_output(5)
