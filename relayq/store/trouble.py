@@ -9,7 +9,13 @@ import redis
 
 from relayq.errors import BrokerRefused, BrokerUnavailable, StoreFull
 
+# All versions say it in these words; some wrap them in what they have to say of the script.
+_FULL = "command not allowed when used memory > 'maxmemory'"
 SCHEMA = "1"  #: major version of the key layout, as in lua/lib/base.lua
+
+
+class _Full(StoreFull, BrokerRefused):
+    """At its limit the broker refuses any call: to a client that is StoreFull. A worker goes on asking, as always."""
 
 
 @contextlib.contextmanager
@@ -56,8 +62,11 @@ def _response_error(text: str, where: str) -> Exception:
         return BrokerRefused(
             f"the broker at {where} refuses the password. Check RELAYQ_BROKER_URL or the broker section of config.yml"
         )
-    if text.startswith("OOM"):
-        return StoreFull("the broker has reached its memory limit. Raise maxmemory, or shorten `keep`")
+    if _FULL in text:
+        return _Full(
+            f"the broker at {where} has reached its memory limit. "
+            "Raise its maxmemory, or shorten `keep` or `output_budget_bytes`"
+        )
     if text.startswith(("LOADING", "MASTERDOWN", "BUSY")):
         return BrokerUnavailable(f"the broker at {where} is not ready yet: {text}")
     return BrokerRefused(f"the broker at {where} answered: {text}")
