@@ -75,7 +75,8 @@ class Settings:
     output_budget_bytes: int = 256 << 20
     #: DEBUG, INFO, WARNING, ERROR or CRITICAL.
     log_level: str = "INFO"
-    #: Where the worker writes its log; a relative path starts in the home folder. Not set: standard error.
+    #: Where the worker writes its log; a relative path starts in the home folder. At 5 MiB a new file begins, and two
+    #: older ones stay beside it. Not set: standard error, or `worker.log` in the home folder for `relayq up`.
     log_file: Path | None = None
     #: Where each value came from, in words, by field name. What is missing here is a default.
     sources: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)

@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 from celery import signals
@@ -20,6 +21,7 @@ from relayq.client import open_store
 from relayq.config import load
 from relayq.errors import BrokerRefused, RelayqError
 from relayq.store import Store
+from relayq.worker import logfile as worker_log
 from relayq.worker.agent import Agent
 
 log = logging.getLogger("relayq.worker")
@@ -31,10 +33,22 @@ agent: Agent | None = None
 name = ""
 
 
+@signals.setup_logging.connect
+def _set_up_log(loglevel: int | str, logfile: str | None = None, **_: Any) -> None:
+    """Our log instead of Celery's: what its command line says, else the settings."""
+    given = logging.getLevelName(loglevel) if isinstance(loglevel, int) else loglevel
+    # What Celery says when it was told nothing.
+    level = settings.log_level if given == "WARNING" else given
+    worker_log.set_up(level, Path(logfile) if logfile else settings.log_file)
+
+
 @signals.celeryd_init.connect
-def _begin(sender: str, conf: Any, options: Any = None, **_: Any) -> None:
+def _begin(sender: str, conf: Any, instance: Any = None, options: Any = None, **_: Any) -> None:
     """Celery is about to start a worker: choose its queues, and make sure that it may be."""
     global agent, name  # noqa: PLW0603  (a Celery application is a module; its agent is its only state)
+    if instance is not None:
+        instance.quiet = True  # no banner among the events
+    worker_log.set_up(settings.log_level, None)  # until Celery has its options
     name = broker.configure_worker(app, sender, conf, default=settings.worker_name)
     try:
         if settings.broker_url is None:

@@ -106,16 +106,23 @@ def _check_ours(settings: Settings) -> None:
 
 
 def _start_worker(settings: Settings, home: Path, slots: int) -> _Record:
-    argv = [sys.executable, "-m", "relayq", "worker", "--slots", str(slots)]
-    spawned = processes.spawn_detached(argv, home / "worker.log", os.environ | {"RELAYQ_HOME": str(home)})
+    # The file bounds itself; what the interpreter says goes to the end of it.
+    log = _log_file(settings, home)
+    argv = [sys.executable, "-m", "relayq", "worker", "--slots", str(slots), "--log-file", str(log)]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    spawned = processes.spawn_detached(argv, log, os.environ | {"RELAYQ_HOME": str(home)})
     record = _Record(pid=spawned.pid, token=spawned.token, name=settings.worker_name, slots=slots)
     text = json.dumps({"pid": record.pid, "token": record.token, "name": record.name, "slots": record.slots})
     embedded_folder.write(_file(home), f"{text}\n")
     return record
 
 
+def _log_file(settings: Settings, home: Path) -> Path:
+    return settings.log_file or home / "worker.log"
+
+
 def _await_joined(settings: Settings, home: Path, record: _Record) -> None:
-    log = home / "worker.log"
+    log = _log_file(settings, home)
     start = log.stat().st_size
     deadline = time.monotonic() + START_PATIENCE
     with closing(open_store(settings, timeout=3.0)) as store:

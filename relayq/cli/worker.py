@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -29,9 +30,15 @@ LABELS = value_type("labels", config_values.labels)
     type=click.Choice(config_values.LEVELS, case_sensitive=False),
     help="[default: logging.level, else INFO]",
 )
+@click.option("--log-file", metavar="FILE", help="[default: logging.file, else standard error]")
 @click.pass_context
 def command(
-    ctx: click.Context, name: str | None, slots: int | None, labels: tuple[str, ...] | None, log_level: str | None
+    ctx: click.Context,
+    name: str | None,
+    slots: int | None,
+    labels: tuple[str, ...] | None,
+    log_level: str | None,
+    log_file: str | None,
 ) -> None:
     """Let this machine work: take jobs and run them, until Ctrl-C.
 
@@ -45,6 +52,7 @@ def command(
         "RELAYQ_SLOTS": slots,
         "RELAYQ_LABELS": labels and ",".join(labels),
         "RELAYQ_LOG_LEVEL": log_level,
+        "RELAYQ_LOG_FILE": log_file and Path(log_file).expanduser().absolute(),
     }
     os.environ.update({variable: str(value) for variable, value in given.items() if value})
     argv = worker_command()
@@ -67,8 +75,8 @@ def worker_command() -> list[str]:
         )
     from relayq.broker import worker_argv
 
-    file = str(settings.log_file) if settings.log_file else None
-    return worker_argv(settings.worker_name, settings.slots, loglevel=settings.log_level, logfile=file)
+    # Where it logs, `relayq.tasks` reads from the settings: Celery would take a "%" in the path for its own.
+    return worker_argv(settings.worker_name, settings.slots, loglevel=settings.log_level)
 
 
 @command.command("remove")
