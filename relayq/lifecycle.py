@@ -31,6 +31,7 @@ from relayq.model import (
 
 LEASE_FLOOR = 15.0  #: seconds; every other term derives from it
 LEFT_OUT = 600.0  #: seconds that a worker which could not start a job is not given that job again (P11)
+GRANTS = 3  #: new leases in a row, one an epoch, for an owner that stays silent (P7)
 MISSTARTS = 3  #: so many jobs in a row that a worker cannot start are the worker's doing
 HANDING_OVER = 120.0  #: seconds that jobs are kept for a worker which is being restarted (P10)
 
@@ -48,6 +49,11 @@ def pulse_interval(floor: float = LEASE_FLOOR) -> float:
 def contact_patience(floor: float = LEASE_FLOOR) -> float:
     """Seconds without a pulse after which a worker has lost contact (12 s)."""
     return floor * 12 / 15
+
+
+def settling_time(floor: float = LEASE_FLOOR) -> float:
+    """Seconds that claims wait, at most, for workers to say what they run when a new epoch has begun (3 s)."""
+    return floor * 3 / 15
 
 
 def reconcile_after(floor: float = LEASE_FLOOR) -> float:
@@ -75,6 +81,16 @@ class Claimed:
 
     worker: str
     nonce: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A worker runs an attempt whose claim the store has forgotten, with its last second."""
+
+    worker: str
+    number: int
+    nonce: str
+    claimed_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +142,9 @@ class QueueTimedOut:
     """It waited longer than its `queue_timeout` for its first attempt."""
 
 
-Event = Claimed | Renewed | LeaseExpired | Finished | GivenBack | Abandoned | CancelRequested | QueueTimedOut
+Event = (
+    Claimed | Remembered | Renewed | LeaseExpired | Finished | GivenBack | Abandoned | CancelRequested | QueueTimedOut
+)
 
 
 def submitted(
@@ -161,6 +179,8 @@ def apply(event: Event, job: Job, now: float) -> Job:
     match event:
         case Claimed():
             return _claimed(event, job, now)
+        case Remembered():
+            return _remembered(event, job, now)
         case Renewed():
             return _with_attempt(job, replace(_current(job, event.number, event.nonce), offered_at=None))
         case LeaseExpired():
@@ -192,6 +212,17 @@ def _claimed(event: Claimed, job: Job, now: float) -> Job:
         raise InvalidTransition(f"job {job.id} is {job.state}, not to be claimed")
     number = (job.attempt.number if job.attempt else 0) + 1
     attempt = Attempt(number=number, nonce=event.nonce, worker=event.worker, claimed_at=now)
+    return replace(job, state=State.RUNNING, attempts=(*job.attempts, attempt), not_before=None)
+
+
+def _remembered(event: Remembered, job: Job, now: float) -> Job:
+    last = job.attempt
+    if job.state.ended or (last is not None and last.number >= event.number):
+        raise StaleAttempt(f"attempt {event.number} of job {job.id} no longer counts")
+    if job.state is State.RUNNING and last is not None:
+        job = replace(_attempt_ended(job, last, Outcome(reason=Reason.WORKER_LOST), now), losses=job.losses + 1)
+    claimed_at = now if event.claimed_at is None else min(event.claimed_at, now)
+    attempt = Attempt(number=event.number, nonce=event.nonce, worker=event.worker, claimed_at=claimed_at)
     return replace(job, state=State.RUNNING, attempts=(*job.attempts, attempt), not_before=None)
 
 

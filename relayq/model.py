@@ -290,6 +290,7 @@ class Held:
     job: str
     number: int
     nonce: str
+    claimed_at: float | None = None  #: for a store that has forgotten it
     progress: float | None = None  #: 0 … 1
     note: str | None = None
 
@@ -316,3 +317,4 @@ class Pulse:
     work_waiting: bool  #: something this worker may claim is there, and a slot is free
     quarantined: str | None = None  #: why this worker is to test itself
     unheard: int = 0  #: rings that waited in its queue before this pulse
+    announce: bool = False  #: a new epoch: this worker is to say what it runs before it claims anything

@@ -53,7 +53,7 @@ class Claim:
     def held(self) -> Held:
         """The attempt as the store wants it named."""
         attempt = self.job.attempts[-1]
-        return Held(job=self.job.id, number=attempt.number, nonce=attempt.nonce)
+        return Held(job=self.job.id, number=attempt.number, nonce=attempt.nonce, claimed_at=attempt.claimed_at)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +73,14 @@ class Finish:
     heard: bool  #: False: a newer attempt owns the job, this one's end was not recorded
     state: State | None
     next: Claim | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Announced:
+    """The store's answer to what a worker says it runs, after it may have forgotten its last second."""
+
+    unknown: tuple[str, ...]  #: jobs it does not know: submit them again, and announce again
+    stored: Mapping[str, tuple[int, int]]  #: job id → ends of stdout and stderr in the store, if the attempt counts
 
 
 class Unserved(Exception):
@@ -168,6 +176,10 @@ class Store(Protocol):
         held_back: str | None = None,
     ) -> Pulse:
         """Heartbeat and renewal of all attempts of a worker; `held_back`: why it wants nothing new. Raises Replaced."""
+        ...
+
+    def announce(self, worker: str, incarnation: str, running: Sequence[Held]) -> Announced:
+        """In a new epoch (`Pulse.announce`): what runs here, and what has just ended here. Raises Replaced."""
         ...
 
     def append(self, held: Held, chunks: Sequence[Chunk]) -> None:

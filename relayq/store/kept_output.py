@@ -17,6 +17,11 @@ class KeptOutput:
         self._ends = {1: 0, 2: 0}
 
     @property
+    def ends(self) -> tuple[int, int]:
+        """How many bytes of stdout and stderr came so far."""
+        return self._ends[1], self._ends[2]
+
+    @property
     def bytes(self) -> int:
         """How much is kept."""
         return sum(len(c.data) for c in (*self._head, *self._tail))

@@ -50,7 +50,7 @@ from relayq.model import (
     WorkerInfo,
     WorkerState,
 )
-from relayq.store import KEEP, OUTPUT_BUDGET, Claim, Finish, NewJob, Registered, Unserved
+from relayq.store import KEEP, OUTPUT_BUDGET, Announced, Claim, Finish, NewJob, Registered, Unserved
 from relayq.store.kept_output import KeptOutput
 
 
@@ -66,6 +66,8 @@ class _Worker:
     paused: Pause | None = None
     quarantined: Quarantine | None = None
     held_back: str | None = None
+    epoch: int = 0  #: in which it has said what it runs
+    grants: int = 0
     misstarts: int = 0
     left_out: dict[str, float] = field(default_factory=dict)  #: job → until when it is not given that job again
 
@@ -111,6 +113,12 @@ class MemoryStore:
         self._inboxes: dict[str, list[Change]] = defaultdict(list)
         self._events: list[tuple[str, str, str]] = []
         self._replies: dict[str, float] = {}
+        self._patience: dict[str, float] = {}  #: waiting job → end of its queue_timeout
+        self._epoch = 0
+        self._pulse_at: float | None = None
+        self._settled_at = 0.0
+        self._silent: set[str] = set()
+        self._look_for_epoch(restarted=True)
 
     # ── submitting ──
 
@@ -137,6 +145,8 @@ class MemoryStore:
         self._see_lanes([new.lane])
         if inbox:
             self._owners[new.id] = inbox
+        if new.spec.queue_timeout is not None:
+            self._patience[new.id] = now + new.spec.queue_timeout
         self._save(
             lifecycle.submitted(
                 new.id,
@@ -164,6 +174,7 @@ class MemoryStore:
 
     def register(self, info: WorkerInfo, bell: Bell, running: Sequence[Held] = ()) -> Registered:
         with self._lock:
+            self._look_for_epoch(pulse=True)
             now = self._now()
             there = self._workers.get(info.name)
             if there is not None and there.info.identity != info.identity:
@@ -179,12 +190,13 @@ class MemoryStore:
             self._workers[info.name] = new
             adopted = []
             for held in running:
-                job = self._jobs.get(held.job)
-                if job is not None and _is_current(job, held):
+                if self._announced(info.name, held, now):
+                    job = self._jobs[held.job]
                     attempt = replace(job.attempts[-1], worker=info.name)
                     self._jobs[job.id] = replace(job, attempts=(*job.attempts[:-1], attempt))
                     self._renew(held, now)
                     adopted.append(job.id)
+            self._has_announced(self._workers[info.name])
             for job in self._holding(info.name):
                 if job.id not in adopted:
                     self._give_back_quietly(job, Reason.KILLED, now, lost=True)
@@ -331,8 +343,10 @@ class MemoryStore:
         held_back: str | None = None,
     ) -> Pulse:
         with self._lock:
-            now = self._now()
             there = self._checked(worker, incarnation)
+            self._look_for_epoch(pulse=True)
+            now = self._now()
+            there.grants = 0
             if now - there.seen_at > lifecycle.reconcile_after(self.lease_floor):
                 there.contact_since = now
             there.seen_at = now
@@ -364,7 +378,23 @@ class MemoryStore:
                 work_waiting=self._ring_for_what_waits(there, now),
                 quarantined=there.quarantined.why if there.quarantined else None,
                 unheard=unheard,
+                announce=there.epoch != self._epoch,
             )
+
+    def announce(self, worker: str, incarnation: str, running: Sequence[Held]) -> Announced:
+        with self._lock:
+            there, now = self._checked(worker, incarnation), self._now()
+            stored = {}
+            for held in running:
+                if self._announced(worker, held, now):
+                    self._renew(held, now)
+                    kept = self._output.get((held.job, held.number), KeptOutput(0))
+                    stored[held.job] = kept.ends
+            unknown = tuple(held.job for held in running if held.job not in self._jobs)
+            if not unknown:
+                self._has_announced(there)
+                self._ring_for_what_waits(there, now)
+            return Announced(unknown=unknown, stored=stored)
 
     def append(self, held: Held, chunks: Sequence[Chunk]) -> None:
         with self._lock:
@@ -479,6 +509,11 @@ class MemoryStore:
     def close(self) -> None:
         """Nothing to let go of."""
 
+    def restarted(self) -> None:
+        """What the first call after a restart of the broker does (tests)."""
+        with self._lock:
+            self._look_for_epoch(restarted=True)
+
     def rings(self, worker: str) -> int:
         """How many rings wait in a worker's queue (tests)."""
         with self._lock:
@@ -499,6 +534,59 @@ class MemoryStore:
         if there is None or there.info.incarnation != incarnation:
             raise Replaced(f"another process has started as {worker} on this machine; this one stops")
         return there
+
+    def _look_for_epoch(self, *, pulse: bool = False, restarted: bool = False) -> None:
+        now, last = self._now(), self._pulse_at
+        jumped = pulse and last is not None and (now < last - 1 or now - last > self.lease_floor)
+        if restarted or jumped:
+            self._begin_epoch(now, last)
+        if pulse:
+            self._pulse_at = now
+
+    def _begin_epoch(self, now: float, last: float | None) -> None:
+        self._epoch += 1
+        self._settled_at = now + lifecycle.settling_time(self.lease_floor)
+        patience = lifecycle.contact_patience(self.lease_floor)
+        self._silent = {n for n, w in self._workers.items() if last is not None and last - w.seen_at <= patience}
+        by = min(0.0, now - last) if last is not None else 0.0
+        for worker in self._workers.values():
+            worker.grants += 1
+            worker.contact_since, worker.seen_at = now, min(worker.seen_at, now)
+            if worker.paused and worker.paused.until is not None:
+                worker.paused = replace(worker.paused, until=worker.paused.until + by)
+        for job in list(self._jobs.values()):
+            owner = self._workers.get(job.worker or "")
+            if job.state is State.RUNNING and (owner is None or owner.grants <= lifecycle.GRANTS):
+                attempt = job.attempts[-1]
+                self._renew(Held(job=job.id, number=attempt.number, nonce=attempt.nonce), now)
+        if by < 0:
+            self._patience = {id: at + by for id, at in self._patience.items()}
+            for job in list(self._jobs.values()):
+                if job.not_before is not None:
+                    self._jobs[job.id] = replace(job, not_before=round(job.not_before + by, 3))
+
+    def _has_announced(self, worker: _Worker) -> None:
+        worker.epoch = self._epoch
+        self._silent.discard(worker.info.name)
+
+    def _settling(self, worker: _Worker, now: float) -> bool:
+        return worker.epoch != self._epoch or (now < self._settled_at and bool(self._silent))
+
+    def _announced(self, worker: str, held: Held, now: float) -> bool:
+        """Whether the attempt counts; one the store has forgotten is remembered."""
+        job = self._jobs.get(held.job)
+        if job is None:
+            return False
+        if _is_current(job, held):
+            return True
+        try:
+            event = lifecycle.Remembered(worker, held.number, held.nonce, held.claimed_at)
+            after = lifecycle.apply(event, job, now)
+        except StaleAttempt:
+            return False
+        self._save(after)
+        self._output.pop((job.id, held.number - 2), None)
+        return True
 
     def _named(self, worker: str) -> _Worker:
         if worker not in self._workers:
@@ -577,7 +665,7 @@ class MemoryStore:
             if job.state is State.QUEUED and job.not_before is not None:
                 due.append((job.not_before, f"retry {job.id}"))
             if job.state is State.QUEUED and not job.attempts and job.spec.queue_timeout is not None:
-                due.append((job.submitted_at + job.spec.queue_timeout, f"queue {job.id}"))
+                due.append((self._patience[job.id], f"queue {job.id}"))
         for at, entry in sorted(due):
             what, id = entry.split(" ", 1)
             if at <= now:
@@ -612,6 +700,8 @@ class MemoryStore:
                     term = lifecycle.lease_term(self._now() - job.attempts[-1].claimed_at, self.lease_floor)
                     return Claim(job=job, term=term)
         now = self._now()
+        if self._settling(worker, now):
+            return None
         self._pass_time(now)
         while not worker.resting(now) and len(self._holding(name)) < worker.info.slots:
             candidates = [job for job in self._jobs.values() if self._claimable(job, worker, now)]
@@ -669,7 +759,7 @@ class MemoryStore:
         offered = any(job.state is State.RUNNING for job in claimable)
         waiting = sum(1 for job in claimable if job.state is State.QUEUED) + offered
         free = worker.info.slots - len(self._holding(worker.info.name))
-        if worker.resting(now) or free <= 0 or not waiting:
+        if worker.resting(now) or free <= 0 or not waiting or self._settling(worker, now):
             return False
         worker.rings += max(0, min(waiting, free) - worker.rings)
         return True

@@ -44,11 +44,17 @@ from relayq.model import (
     WorkerInfo,
     WorkerState,
 )
-from relayq.store import KEEP, OUTPUT_BUDGET, Claim, Finish, NewJob, Registered, Unserved, codec
+from relayq.store import KEEP, OUTPUT_BUDGET, Announced, Claim, Finish, NewJob, Registered, Unserved, codec
 from relayq.store.trouble import address_checked, translated
 
 MIN_VERSION = (6, 2)
-PARTS = ("base", "outputs", "transitions", "claims")  #: of lua/lib, in the order in which they build on each other
+PARTS = (
+    "base",
+    "outputs",
+    "transitions",
+    "epochs",
+    "claims",
+)  #: of lua/lib, in the order in which they build on each other
 
 
 class RedisStore:
@@ -124,7 +130,7 @@ class RedisStore:
             len(running),
         ]
         for held in running:
-            args += [held.job, held.number, held.nonce]
+            args += _said(held)
         answer = self._call("register", *args)
         if answer[0] == b"taken":
             raise NameTaken(
@@ -255,6 +261,19 @@ class RedisStore:
             cancelled=tuple(id.decode() for id in answer[6]),
             quarantined=json.loads(answer[7])["why"] if answer[7] else None,
             unheard=int(answer[8]),
+            announce=answer[9] == b"1",
+        )
+
+    def announce(self, worker: str, incarnation: str, running: Sequence[Held]) -> Announced:
+        args: list[Any] = [worker, incarnation, len(running)]
+        for held in running:
+            args += _said(held)
+        answer = self._call("announce", *args)
+        if answer[0] == b"replaced":
+            raise _replaced(worker)
+        return Announced(
+            unknown=tuple(id.decode() for id in answer[1]),
+            stored={id.decode(): (int(out), int(err)) for id, out, err in _rows(answer[2], 3)},
         )
 
     def append(self, held: Held, chunks: Sequence[Chunk]) -> None:
@@ -380,7 +399,7 @@ class RedisStore:
             except redis.exceptions.NoScriptError:
                 # The first call after a broker's start: the moment to look whether it will do.
                 self._check_version()
-                return self._ask("EVAL", text, "0", now, *self._common, *args)
+                return self._ask("EVAL", text, "1", "relayq:look", now, *self._common, *args)
 
     def _ask(self, *command: Any) -> Any:
         """One command and its answer, on a connection of its own for that time."""
@@ -434,6 +453,10 @@ def _claim(texts: Sequence[Any]) -> Claim | None:
     if not texts:
         return None
     return Claim(job=codec.job_from_texts(texts[0], texts[1]), term=float(texts[2]))
+
+
+def _said(held: Held) -> list[Any]:
+    return [held.job, held.number, held.nonce, "" if held.claimed_at is None else held.claimed_at]
 
 
 def _flat(chunks: Sequence[Chunk]) -> Iterator[Any]:

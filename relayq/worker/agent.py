@@ -66,9 +66,11 @@ class Agent:
         self._jobs_ended = threading.Event()
         self._lingers = False
         self._holding = Holding()
-        self._reporter = Reporter(self._store, name, self._info.incarnation, self._stopping, self._job_ended)
+        self._reporter = Reporter(
+            self._store, name, self._info.incarnation, self._holding, self._stopping, self._job_ended
+        )
         self._sessions = Sessions(settings.home)
-        self._tools = attempt.Tools(settings.home, self._holding, self._reporter, self._sessions)
+        self._tools = attempt.Tools(settings.home, self._holding, self._reporter, self._sessions, self.pulse_now)
         self._pulser: Pulser | None = None
         self._chores: Chores | None = None
         self._hearing = Hearing(slots)
@@ -233,6 +235,7 @@ class Agent:
                 [job] = self._until_answered(lambda: self._store.get([held.job]))
                 if job is None:
                     return self._discard(held)
+                self._holding.add(held, job)
                 self._sessions.of(key_of(held)).attach(key_of(held))
                 claim = attempt.attend(held, job.spec, self._tools)
             self._work(claim)

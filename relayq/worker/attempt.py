@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from relayq import kinds
 from relayq.errors import StaleAttempt
 from relayq.model import Held, JobSpec, Outcome, Reason
 from relayq.store import Claim
-from relayq.supervisor.client import Session
 from relayq.supervisor.messages import Exit, Order, SessionClosed, SupervisorError, SupervisorGone
 from relayq.worker.holding import Holding, key_of, may_freeze
 from relayq.worker.output import Unsent
@@ -37,12 +37,13 @@ class Tools:
     holding: Holding
     reporter: Reporter
     sessions: Sessions
+    pulse_now: Callable[[], None]
 
 
 def run(claim: Claim, tools: Tools) -> Claim | None:
     """Run one attempt to its end, say how it ended, and answer with the next job for this slot."""
     held, spec = claim.held, claim.job.spec
-    with tools.holding.of(held):
+    with tools.holding.of(held, claim.job):
         if tools.reporter.stopping:
             return tools.reporter.give_back(held, Outcome(reason=Reason.WORKER_STOPPED), lost=False)
         try:
@@ -88,7 +89,7 @@ def attend(held: Held, spec: JobSpec, tools: Tools) -> Claim | None:
     """Stay with a started attempt to its end; also with one that an earlier worker started (adopt)."""
     unsent = Unsent(spec.max_output_bytes)
     try:
-        exit = follow(held, tools.sessions.of(key_of(held)), unsent, tools)
+        exit = follow(held, unsent, tools)
     except SupervisorGone:
         tools.sessions.drop()
         return tools.reporter.give_back(held, Outcome(reason=Reason.KILLED), lost=True)
@@ -97,10 +98,18 @@ def attend(held: Held, spec: JobSpec, tools: Tools) -> Claim | None:
     return following
 
 
-def follow(held: Held, session: Session, unsent: Unsent, tools: Tools) -> Exit:
+def follow(held: Held, unsent: Unsent, tools: Tools) -> Exit:
     """Pass output on while the process runs. What is left in `unsent` goes with the end."""
+    session = tools.sessions.of(key_of(held))
     while True:
         frame = session.next(timeout=unsent.due_in())
+        if (stored := tools.holding.take_stored(held)) is not None and stored != unsent.sent:
+            # The broker has lost output it had: the supervisor still has it, on a connection without older frames.
+            unsent.restart(stored)
+            tools.sessions.drop()
+            session = tools.sessions.of(key_of(held))
+            session.attach(key_of(held), {1: stored[0], 2: stored[1]})
+            continue
         if isinstance(frame, Exit):
             unsent.add(frame.rest)
             return frame
@@ -109,8 +118,8 @@ def follow(held: Held, session: Session, unsent: Unsent, tools: Tools) -> Exit:
         try:
             unsent.send_if_due(lambda chunks: tools.reporter.append(held, chunks))
         except StaleAttempt:
-            session.stop(key_of(held), reason=SUPERSEDED)
-            unsent.close()
+            # Superseded, or forgotten by a broker that restarted: the pulse finds out which, and ends it if need be.
+            tools.pulse_now()
 
 
 def report(held: Held, spec: JobSpec, exit: Exit, unsent: Unsent, tools: Tools) -> Claim | None:

@@ -1,12 +1,17 @@
-"""The attempts this worker holds: who runs what, for the pulse to renew and to stop."""
+"""The attempts this worker holds: who runs what, for the pulse to renew and to stop; and what it has just ended."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from relayq.model import Held, JobSpec, OnLost
+from relayq.model import Chunk, Held, Job, JobSpec, OnLost, Outcome
+
+REMEMBERED = 10.0  #: seconds for which an end is remembered: a restarted broker may have forgotten it
 
 
 def key_of(held: Held) -> str:
@@ -25,28 +30,46 @@ def may_freeze(spec: JobSpec) -> bool:
     return spec.freeze and spec.on is None and spec.on_lost is not OnLost.WAIT
 
 
+@dataclass(frozen=True, slots=True)
+class End:
+    """An end that the store has heard."""
+
+    held: Held
+    outcome: Outcome
+    chunks: Sequence[Chunk]
+    job: Job | None  #: as it was claimed
+    at: float  #: monotonic
+
+
 class Holding:
     """Safe to share between the slots and the pulse."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held: dict[str, Held] = {}
+        self._jobs: dict[str, Job] = {}
+        self._stored: dict[Held, tuple[int, int]] = {}
+        self._ends: deque[End] = deque()
 
-    def add(self, held: Held) -> None:
+    def add(self, held: Held, job: Job | None = None) -> None:
         """Hold an attempt from now on: the next pulse renews it."""
         with self._lock:
             self._held[held.job] = held
+            if job is not None:
+                self._jobs[held.job] = job
 
     @contextmanager
-    def of(self, held: Held) -> Iterator[None]:
+    def of(self, held: Held, job: Job | None = None) -> Iterator[None]:
         """Hold an attempt; let go of it when its end has been said."""
-        self.add(held)
+        self.add(held, job)
         try:
             yield
         finally:
             with self._lock:
                 if self._held.get(held.job) == held:
                     del self._held[held.job]
+                    self._jobs.pop(held.job, None)
+                    self._stored.pop(held, None)
 
     def all(self) -> list[Held]:
         """What is held now."""
@@ -57,3 +80,35 @@ class Holding:
         """The attempt at this job, if one is held."""
         with self._lock:
             return self._held.get(job)
+
+    def job(self, id: str) -> Job | None:
+        """The job as it was claimed, if it is held or has just ended here."""
+        with self._lock:
+            return self._jobs.get(id) or next((end.job for end in self._ends if end.held.job == id), None)
+
+    # ── for a store that may have forgotten its last second ──
+
+    def has_ended(self, held: Held, outcome: Outcome, chunks: Sequence[Chunk]) -> None:
+        """The store has heard this end."""
+        now = time.monotonic()
+        with self._lock:
+            self._ends.append(End(held, outcome, chunks, self._jobs.get(held.job), now))
+            while self._ends[0].at < now - REMEMBERED:
+                self._ends.popleft()
+
+    def ends(self) -> list[End]:
+        """What ended in the last seconds."""
+        oldest = time.monotonic() - REMEMBERED
+        with self._lock:
+            return [end for end in self._ends if end.at >= oldest]
+
+    def is_stored(self, held: Held, ends: tuple[int, int]) -> None:
+        """The store has so much of this attempt's output; what it lacks is to be sent again."""
+        with self._lock:
+            if self._held.get(held.job) == held:
+                self._stored[held] = ends
+
+    def take_stored(self, held: Held) -> tuple[int, int] | None:
+        """What `is_stored` said, once."""
+        with self._lock:
+            return self._stored.pop(held, None)

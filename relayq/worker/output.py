@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from relayq.errors import BrokerUnavailable
+from relayq.errors import BrokerUnavailable, StaleAttempt
 from relayq.model import Chunk
 from relayq.store.kept_output import KeptOutput
 from relayq.supervisor.messages import Output
@@ -25,21 +25,24 @@ class Unsent:
         self._batches: deque[list[Chunk]] = deque()
         self._due_at: float | None = None
         self._sent_at = 0.0
-        self._closed = False
+        self._ends = [0, 0, 0]  #: of what was sent, by stream
+
+    @property
+    def sent(self) -> tuple[int, int]:
+        """How far stdout and stderr have been sent."""
+        return self._ends[1], self._ends[2]
+
+    def restart(self, ends: tuple[int, int]) -> None:
+        """Only so much has arrived after all; the rest will be added again."""
+        self.take()
+        self._ends = [0, *ends]
 
     def add(self, frames: Iterable[Output]) -> None:
         """More output came from the process."""
         for frame in frames:
-            if self._closed:
-                return
             self._kept.add(Chunk(stream=frame.stream, offset=frame.offset, data=frame.data))
             if self._due_at is None:
                 self._due_at = max(time.monotonic(), self._sent_at + SEND_EVERY)
-
-    def close(self) -> None:
-        """Nobody wants to hear it."""
-        self.take()
-        self._closed = True
 
     def due_in(self) -> float | None:
         """Seconds until something is to be sent; None if there is nothing."""
@@ -57,7 +60,11 @@ class Unsent:
         except BrokerUnavailable:
             self._due_at = time.monotonic() + WHEN_AWAY
             return
-        self._batches.popleft()
+        except StaleAttempt:
+            self._due_at = time.monotonic() + WHEN_AWAY
+            raise
+        for chunk in self._batches.popleft():
+            self._ends[chunk.stream] = max(self._ends[chunk.stream], chunk.offset + len(chunk.data))
         self._sent_at = time.monotonic()
         if self._batches:
             self._due_at = self._sent_at  # but first the process is looked after

@@ -16,6 +16,7 @@ from relayq.placement import eligible
 from relayq.store import Store
 from relayq.supervisor.client import Session
 from relayq.supervisor.messages import SupervisorError
+from relayq.worker import announcing
 from relayq.worker.attempt import SUPERSEDED
 from relayq.worker.holding import Holding, key_of
 from relayq.worker.sessions import Sessions
@@ -91,6 +92,10 @@ class Pulser(threading.Thread):
         if self._away:
             log.info("broker back")
             self._away = False
+        if answer.announce:
+            announcing.announce(self._store, self._info.name, self._info.incarnation, self._holding)
+            self._due.set()  # what was superseded, we hear with the next pulse
+            return
         self._obey(answer, held, sent_at)
         if answer.lanes_version != self._lanes_version:
             _, lanes = self._store.lanes()

@@ -12,6 +12,7 @@ from typing import TypeVar
 from relayq.errors import BrokerUnavailable, Replaced, StaleAttempt
 from relayq.model import Chunk, Held, Outcome
 from relayq.store import Claim, Finish, Store
+from relayq.worker.holding import Holding
 from relayq.worker.output import batches
 
 log = logging.getLogger("relayq.worker")
@@ -26,11 +27,18 @@ class Reporter:
     """Safe to share between slots. `ended` hears of every job that an end given here may have ended."""
 
     def __init__(
-        self, store: Store, worker: str, incarnation: str, stopping: threading.Event, ended: Callable[[str], None]
+        self,
+        store: Store,
+        worker: str,
+        incarnation: str,
+        holding: Holding,
+        stopping: threading.Event,
+        ended: Callable[[str], None],
     ) -> None:
         self.worker = worker
         self.incarnation = incarnation
         self._store = store
+        self._holding = holding
         self._stopping = stopping
         self._ended = ended
 
@@ -60,6 +68,7 @@ class Reporter:
                 self.worker, self.incarnation, held, outcome, last, next_nonce=nonce, repeat=repeat
             )
         )
+        self._holding.has_ended(held, outcome, last)
         return self._heard(held, answer)
 
     def give_back(self, held: Held, outcome: Outcome, *, lost: bool) -> Claim | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,7 @@ class Twins(RuleBasedStateMachine):
         incarnation = self.incarnations.get(name, "?")
         for again in (False, True)[: 1 + repeat]:
             claim = self.both(lambda s, again=again: s.claim(name, incarnation, nonce, repeat=again))
-        if claim not in (None,) and not isinstance(claim, type):
+        if claim is not None and not isinstance(claim, type):
             self.held.append((name, incarnation, claim.held))
 
     @precondition(lambda self: self.held)
@@ -189,7 +190,33 @@ class Twins(RuleBasedStateMachine):
         latest = {held.job: held for w, _, held in self.held if w == name} if list_all else {}
         self.both(lambda s: s.pulse(name, incarnation, list(latest.values()), load=0.5, held_back=busy))
 
-    @rule(seconds=st.sampled_from([0.001, 1.0, 4.0, 4.0, 11.0, 16.0, 400.0]))
+    @rule(name=st.sampled_from(sorted(WORKERS)), forgotten=st.booleans())
+    def announce(self, name: str, forgotten: bool) -> None:
+        incarnation = self.incarnations.get(name, "?")
+        latest = {held.job: held for w, _, held in self.held if w == name}
+        if forgotten:  # an attempt of which the store knows nothing
+            for job, held in list(latest.items()):
+                latest[job] = replace(held, number=held.number + 1, nonce=self.fresh("n"))
+        answer = self.both(lambda s: s.announce(name, incarnation, list(latest.values())))
+        if forgotten and not isinstance(answer, type):
+            self.held += [(name, incarnation, latest[job]) for job in answer.stored]
+
+    @rule()
+    def the_broker_restarts(self) -> None:
+        self.memory.restarted()
+        self.lua._redis.hset("relayq:epoch", "run_id", "another process")
+        self.lua._redis.script_flush()
+        self.both(lambda s: s.lanes()[0])
+
+    @rule(names=st.sets(st.sampled_from(sorted(WORKERS)), min_size=1), times=st.integers(1, 6))
+    def some_pulse_for_a_while(self, names: set[str], times: int) -> None:
+        for _ in range(times):
+            self.clock.now = round(self.clock.now + 4.0, 3)
+            for name in sorted(names):
+                self.pulse(name, True, None)
+                self.announce(name, False)
+
+    @rule(seconds=st.sampled_from([0.001, 1.0, 4.0, 4.0, 11.0, 16.0, 400.0, -0.5, -3600.0]))
     def time_passes(self, seconds: float) -> None:
         self.clock.now = round(self.clock.now + seconds, 3)
 

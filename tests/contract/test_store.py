@@ -11,6 +11,7 @@ from relayq.errors import IdTaken, NameTaken, NoSuchWorker, Refused, Replaced, S
 from relayq.model import Chunk, Held, JobSpec, OnLost, Outcome, Reason, State
 from relayq.placement import lane_for
 from relayq.store import NewJob, Unserved
+from relayq.store.memory import MemoryStore
 
 from .conftest import DONE, FAILED, Bench
 
@@ -266,7 +267,8 @@ def test_nobody_takes_over_across_a_gap_in_its_own_contact(bench: Bench) -> None
     bench.submit("a")
     assert bench.claim("owner", owner) is not None
     bench.clock.now += 100
-    bench.store.pulse("other", other)
+    assert bench.store.pulse("other", other).announce
+    bench.store.announce("other", other, [])
     assert bench.claim("other", other) is None
     for _ in range(3):
         bench.clock.now += 4
@@ -825,3 +827,158 @@ def test_a_pinned_job_that_shall_fail_when_lost_fails(bench: Bench) -> None:
     [job] = bench.store.get(["a"])
     assert job is not None
     assert (job.state, job.reason) == (State.FAILED, Reason.WORKER_LOST)
+
+
+def restart_broker(bench: Bench) -> None:
+    """Redis is another process than before; whoever asks first finds out."""
+    if isinstance(bench.store, MemoryStore):
+        bench.store.restarted()
+    else:
+        bench.store._redis.hset("relayq:epoch", "run_id", "another process")  # type: ignore[attr-defined]
+        bench.store._redis.script_flush()  # type: ignore[attr-defined]
+        bench.store.counts()
+
+
+def test_after_a_restart_of_the_broker_nothing_is_claimed_before_the_workers_have_spoken(bench: Bench) -> None:
+    """The store may have forgotten its last second, and with it who runs what (P7)."""
+    one, two = bench.worker("one"), bench.worker("two")
+    bench.store.pulse("one", one)
+    bench.store.pulse("two", two)
+    bench.submit("a")
+    restart_broker(bench)
+    assert bench.claim("one", one) is None
+    assert bench.store.pulse("one", one).announce
+    bench.store.announce("one", one, [])
+    assert not bench.store.pulse("one", one).announce
+    assert bench.claim("one", one) is None
+    bench.store.announce("two", two, [])
+    assert bench.claim("one", one) is not None
+
+
+def test_claims_wait_three_seconds_for_the_silent_at_most(bench: Bench) -> None:
+    """A machine that died with the broker must not keep the others from work."""
+    one, two = bench.worker("one"), bench.worker("two")
+    bench.store.pulse("one", one)
+    bench.store.pulse("two", two)
+    bench.submit("a")
+    restart_broker(bench)
+    bench.store.announce("one", one, [])
+    bench.clock.now += 2.9
+    assert bench.claim("one", one) is None
+    bench.clock.now += 0.2
+    assert bench.claim("one", one) is not None
+
+
+def test_a_claim_the_store_has_forgotten_is_remembered(bench: Bench) -> None:
+    """Else the job would run twice: its attempt goes on as it was."""
+    one, two = bench.worker("one"), bench.worker("two")
+    bench.submit("a")
+    held = Held(job="a", number=1, nonce="lost", claimed_at=bench.clock.now - 3)
+    restart_broker(bench)
+    assert bench.store.announce("one", one, [held]).stored == {"a": (0, 0)}
+    bench.store.announce("two", two, [])
+    assert bench.claim("two", two) is None
+    [job] = bench.store.get(["a"])
+    assert job is not None
+    assert (job.state, job.worker, job.attempts[0].claimed_at) == (State.RUNNING, "one", bench.clock.now - 3)
+    assert bench.store.finish("one", one, held, DONE).state is State.SUCCEEDED
+
+
+def test_a_forgotten_attempt_supersedes_the_one_before_it(bench: Bench) -> None:
+    """The store had forgotten that the first one's machine was lost."""
+    one, two = bench.worker("one"), bench.worker("two")
+    bench.submit("a")
+    first = bench.claim("one", one)
+    assert first is not None
+    restart_broker(bench)
+    second = Held(job="a", number=2, nonce="second")
+    assert bench.store.announce("two", two, [second]).stored == {"a": (0, 0)}
+    assert bench.store.announce("one", one, [first.held]).stored == {}
+    assert bench.store.pulse("one", one, [first.held]).superseded == ("a",)
+    [job] = bench.store.get(["a"])
+    assert job is not None
+    assert [(a.number, a.worker) for a in job.attempts] == [(1, "one"), (2, "two")]
+
+
+def test_what_the_store_does_not_know_at_all_is_asked_back(bench: Bench) -> None:
+    """The submission was forgotten: the worker, who knows the job, submits it again and announces again."""
+    one = bench.worker("one")
+    held = Held(job="ghost", number=1, nonce="n")
+    restart_broker(bench)
+    answer = bench.store.announce("one", one, [held])
+    assert (answer.unknown, answer.stored) == (("ghost",), {})
+    assert bench.store.pulse("one", one).announce
+    bench.submit("ghost")
+    assert bench.store.announce("one", one, [held]).stored == {"ghost": (0, 0)}
+    assert not bench.store.pulse("one", one, [held]).announce
+
+
+def test_the_announced_hear_how_much_of_their_output_is_stored(bench: Bench) -> None:
+    """What came in the forgotten second is sent again from there."""
+    one = bench.worker("one")
+    bench.submit("a")
+    claim = bench.claim("one", one)
+    assert claim is not None
+    bench.store.append(claim.held, [Chunk(stream=1, offset=0, data=b"12345"), Chunk(stream=2, offset=0, data=b"1")])
+    restart_broker(bench)
+    assert bench.store.announce("one", one, [claim.held]).stored == {"a": (5, 1)}
+
+
+def test_a_new_epoch_gives_every_owner_a_new_lease_three_times_at_most(bench: Bench) -> None:
+    """An outage must not look like a lost machine, nor a broker that restarts all day keep a dead one alive."""
+    lost, other = bench.worker("lost"), bench.worker("other")
+    bench.submit("a")
+    assert bench.claim("lost", lost) is not None
+    for _ in range(4):
+        bench.clock.now += 14
+        restart_broker(bench)
+        bench.store.pulse("other", other)
+        bench.store.announce("other", other, [])
+        assert bench.claim("other", other) is None
+    pass_time(bench, 8, other=other)
+    assert bench.claim("other", other) is None
+    pass_time(bench, 8, other=other)
+    assert bench.claim("other", other) is not None
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+def test_a_jump_of_the_clock_takes_no_job_away(bench: Bench, jump: float) -> None:
+    """The broker's machine sets its clock: leases start anew, nobody is taken for lost or for alive."""
+    owner, other = bench.worker("owner"), bench.worker("other")
+    bench.submit("a")
+    claim = bench.claim("owner", owner)
+    assert claim is not None
+    pass_time(bench, 8, other=other)
+    bench.store.pulse("owner", owner, [claim.held])
+    bench.clock.now += jump
+    bench.store.pulse("other", other)
+    bench.store.announce("other", other, [])
+    bench.clock.now += 3.1
+    assert bench.claim("other", other) is None
+    assert bench.store.pulse("owner", owner, [claim.held]).term == {"a": pytest.approx(15.0, abs=400)}
+    bench.store.announce("owner", owner, [claim.held])
+    pass_time(bench, 40, other=other)
+    second = bench.claim("other", other)
+    assert (second is not None) == (jump < 0)
+    assert second is None or second.job.attempts[0].worker == "owner"
+
+
+def test_a_retry_is_not_put_off_by_a_clock_that_goes_back(bench: Bench) -> None:
+    """It was to come in five seconds, not in an hour and five seconds."""
+    inc = bench.worker()
+    bench.submit("a", retries=1, retry_delay=5.0)
+    bench.submit("b", on="away", queue_timeout=20.0)
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    bench.store.pulse("w", inc, [claim.held])
+    bench.store.finish("w", inc, claim.held, FAILED)
+    bench.clock.now -= 3600
+    bench.store.pulse("w", inc)
+    bench.store.announce("w", inc, [])
+    assert bench.claim("w", inc) is None
+    pass_time(bench, 8, w=inc)
+    assert bench.claim("w", inc) is not None
+    pass_time(bench, 16, w=inc)
+    [late] = bench.store.get(["b"])
+    assert late is not None
+    assert late.reason is Reason.QUEUE_TIMED_OUT

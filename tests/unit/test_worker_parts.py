@@ -57,14 +57,16 @@ def test_a_batch_that_was_not_heard_is_sent_again() -> None:
     assert bytes(sent) == b"a" * (SEND_BYTES + 10) + b"b"
 
 
-def test_a_closed_output_takes_nothing() -> None:
-    """A superseded process may print on until it is dead."""
-    unsent = Unsent(100)
-    unsent.add([Output("k", 1, 0, b"x")])
-    unsent.close()
-    unsent.add([Output("k", 1, 1, b"y")])
-    assert unsent.due_in() is None
-    assert unsent.take() == []
+def test_what_the_broker_lost_is_sent_again() -> None:
+    """Only so much has arrived after all: the supervisor gives the rest once more, and nothing is skipped as known."""
+    unsent = Unsent(1 << 20)
+    unsent.add([Output("k", 1, 0, b"0123456789")])
+    unsent.send_if_due(lambda _: None)
+    assert unsent.sent == (10, 0)
+    unsent.restart((4, 0))
+    assert unsent.sent == (4, 0)
+    unsent.add([Output("k", 1, 4, b"456789ab")])
+    assert unsent.take() == [Chunk(stream=1, offset=4, data=b"456789ab")]
 
 
 def test_a_worker_is_deaf_when_rings_wait_while_a_slot_is_free() -> None:

@@ -4,7 +4,7 @@ local j = load(ARGV[5])
 if not j then return {} end
 local a = current(j)
 local n = tonumber(ARGV[6]) or (a and a.number) or 0
-local at = j.attempts and j.attempts[n]
+local at = attempt_numbered(j, n)
 local m = at and at.o or {0, 0, 0, 0, 0, 0}
 local from, heads, gone = tonumber(ARGV[7]), m[4], m[6]
 local over = (ended(j) or (a and a.number > n)) and '1' or ''

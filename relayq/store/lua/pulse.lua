@@ -2,15 +2,16 @@
 -- ARGV[5] worker, [6] incarnation, [7] load or '', [8] why it takes nothing new by its own choice, or '',
 --   [9] count, then id, number, nonce, progress (JSON or '') of each
 -- Answers {'replaced'} | {'ok', now, lanes version, '1' if work is waiting, terms, superseded, cancelled,
---   why it is quarantined (JSON) or '', rings that wait in its queue}
+--   why it is quarantined (JSON) or '', rings that wait in its queue, '1' if it has to announce what it runs}
 local worker = ARGV[5]
 local key = K .. 'worker:' .. worker
+if call('HGET', key, 'incarnation') ~= ARGV[6] then return {'replaced'} end
+look_for_epoch(true)
 local w = worker_named(worker)
-if w.incarnation ~= ARGV[6] then return {'replaced'} end
 
 -- Contact is unbroken while no two pulses in a row are missed.
 if T - (w.seen_at or 0) > LEASE_FLOOR * 10 / 15 then w.contact_since = T end
-call('HSET', key, 'seen_at', tostring(T), 'contact_since', tostring(w.contact_since), 'load', ARGV[7])
+call('HSET', key, 'seen_at', tostring(T), 'contact_since', tostring(w.contact_since), 'load', ARGV[7], 'grants', 0)
 if ARGV[8] ~= '' then call('HSET', key, 'held_back', ARGV[8]) else call('HDEL', key, 'held_back') end
 local unheard = call('LLEN', w.queue)
 
@@ -73,4 +74,4 @@ end
 w = worker_named(worker)
 local waiting = ring_own(w) and '1' or ''
 return {'ok', tostring(T), num(call('GET', K .. 'lanes:version'), 0), waiting, terms, superseded, cancelled,
-  call('HGET', key, 'quarantined') or '', unheard}
+  call('HGET', key, 'quarantined') or '', unheard, w.epoch ~= epoch() and '1' or ''}

@@ -1,6 +1,8 @@
 -- A worker starts, or starts again. What it does not say it still runs is given back as lost at once.
--- ARGV[5] info (JSON), [6] queue, [7] ring, [8] channel, [9] nudge, [10] count, then id, number, nonce of each attempt
+-- ARGV[5] info (JSON), [6] queue, [7] ring, [8] channel, [9] nudge, [10] count, then id, number, nonce,
+--   claimed at (or '') of each attempt
 -- Answers {'taken', why} | {'ok', now, lanes version, adopted, lane…}
+look_for_epoch(true)
 local info = cjson.decode(ARGV[5])
 local name = info.name
 local key = K .. 'worker:' .. name
@@ -17,15 +19,15 @@ end
 offers[#offers + 1] = ''
 call('HSET', key, 'incarnation', info.incarnation, 'slots', info.slots, 'offers', table.concat(offers, ' '), 'seen_at', tostring(T),
   'contact_since', tostring(T), 'queue', ARGV[6], 'ring', ARGV[7], 'channel', ARGV[8], 'nudge', ARGV[9])
-call('HDEL', key, 'load', 'held_back')
+call('HDEL', key, 'load', 'held_back', 'grants')
 call('DEL', ARGV[6])
 
 local mine, adopted = {}, {}
 for n = 1, tonumber(ARGV[10]) do
-  local i = 11 + (n - 1) * 3
-  local id, number, nonce = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
-  local j = load(id)
-  if j and is_current(j, number, nonce) then
+  local i = 11 + (n - 1) * 4
+  local id = ARGV[i]
+  local j = announced(name, id, tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3])
+  if j then
     local a = current(j)
     if a.worker ~= name then
       call('ZREM', K .. 'held:' .. a.worker, id)
@@ -39,6 +41,7 @@ for n = 1, tonumber(ARGV[10]) do
     adopted[#adopted + 1] = id
   end
 end
+has_announced(name)
 for _, id in ipairs(call('ZRANGE', K .. 'held:' .. name, 0, -1)) do
   if not mine[id] then
     local j = load(id)

@@ -20,8 +20,11 @@
 --   workers            hash     name → what it said of itself (JSON)
 --   worker:NAME        hash     incarnation, slots, offers, seen_at, contact_since, load, queue, ring, channel, nudge;
 --                               paused (JSON), paused_until; quarantined (JSON); held_back (why it takes nothing by its
---                               own choice); misstarts (jobs in a row it could not start); left_out_until
+--                               own choice); misstarts (jobs in a row it could not start); left_out_until;
+--                               epoch in which it has said what it runs; grants (new leases since it was heard)
 --   left_out:NAME      zset     job id that worker could not start → until when it is not given that job again
+--   epoch              hash     number, run_id of the Redis process, pulse_at (the last pulse of anyone), settled_at
+--   silent             set      workers that were there when the epoch began and have not yet said what they run
 --   events             stream   one entry a change, trimmed
 --   watch:ID           hash     inbox → "end" or "out": whom to tell of its end, or of its output as well
 --   inbox:SESSION      stream   what a client waits for; expires by itself
@@ -30,6 +33,7 @@
 --   replies            zset     job id whose 1.x answer is to be written → ended at
 --   full               string   set while the broker is close to its memory limit
 --
+-- KEYS[1] is given when the script was not loaded yet: Redis may be another process than before.
 -- ARGV of every script: [1] the time, or '' for the server's own; [2] lease floor; [3] seconds a finished job is
 -- kept; [4] bytes all output may take; from [5] its own.
 

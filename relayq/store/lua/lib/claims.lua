@@ -71,25 +71,15 @@ local function judge_offers(w)
   end)
 end
 
-local function begin(j, worker, nonce)
+local function begin_next(j, worker, nonce)
   local a = current(j)
-  local n = a and a.number + 1 or 1
-  if n > 2 then drop_output(j, j.attempts[n - 2]) end
-  j.attempts = j.attempts or {}
-  j.attempts[#j.attempts + 1] = {number = n, nonce = nonce, worker = worker, claimed_at = T}
-  j.not_before = nil
-  if j.queue_timeout and n == 1 then call('ZREM', K .. 'due', 'queue ' .. j.id) end
-  move(j, 'running')
-  call('ZADD', K .. 'due', T + LEASE_FLOOR, 'lease ' .. j.id)
-  call('ZADD', K .. 'held:' .. worker, T, j.id)
-  call('ZADD', K .. 'ran:' .. worker, j.place, j.id)
-  local doc = save(j)
-  announce(j)
+  local doc = begin(j, worker, a and a.number + 1 or 1, nonce, T)
   return {call('HGET', K .. 'job:' .. j.id, 'spec'), doc, tostring(LEASE_FLOOR)}
 end
 
 -- The best job this worker may run now, or nil.
 local function claim(w, nonce)
+  if settling(w) then return nil end
   pass_time()
   if w.resting or free_slots(w) <= 0 then return nil end
   local lanes, without = call('SMEMBERS', K .. 'serves:' .. w.name), left_out(w)
@@ -97,11 +87,11 @@ local function claim(w, nonce)
     local id, o, lane = best_waiting(lanes, without)
     local lost, lost_order = best_offered(w, lanes, without)
     if lost and (not id or lost_order < o) then
-      if supersede(lost) then return begin(lost, w.name, nonce) end
+      if supersede(lost) then return begin_next(lost, w.name, nonce) end
     elseif id then
       call('ZREM', K .. 'lane:' .. lane, id)
       local j = load(id)
-      if j and j.state == 'queued' then return begin(j, w.name, nonce) end
+      if j and j.state == 'queued' then return begin_next(j, w.name, nonce) end
     else
       return nil
     end
@@ -111,7 +101,7 @@ end
 -- Rings may be lost: whoever is free and finds work waiting rings its own bell. Whether work waits.
 local function ring_own(w)
   local free = free_slots(w)
-  if w.resting or free <= 0 or not w.queue then return false end
+  if w.resting or free <= 0 or not w.queue or settling(w) then return false end
   local lanes, without, count = call('SMEMBERS', K .. 'serves:' .. w.name), left_out(w), 0
   for _, lane in ipairs(lanes) do
     count = count + call('ZCARD', K .. 'lane:' .. lane)
@@ -134,16 +124,3 @@ local function claimed_before(worker, nonce)
     end
   end
 end
-
-local function said_before(j, number, nonce, reason)
-  for _, a in ipairs(j.attempts or {}) do
-    if a.number == number and a.nonce == nonce and a.ended_at then return a.outcome.reason == reason end
-  end
-  return false
-end
-
-local function is_current(j, number, nonce)
-  local a = current(j)
-  return j.state == 'running' and a.number == number and a.nonce == nonce
-end
-

@@ -170,3 +170,37 @@ local function pass_time()
   end
 end
 
+local function is_current(j, number, nonce)
+  local a = current(j)
+  return j.state == 'running' and a.number == number and a.nonce == nonce
+end
+
+local function said_before(j, number, nonce, reason)
+  for _, a in ipairs(j.attempts or {}) do
+    if a.number == number and a.nonce == nonce and a.ended_at then return a.outcome.reason == reason end
+  end
+  return false
+end
+
+local function attempt_numbered(j, n)
+  for _, a in ipairs(j.attempts or {}) do
+    if a.number == n then return a end
+  end
+end
+
+-- A new attempt; answers the doc.
+local function begin(j, worker, number, nonce, claimed_at)
+  local old = attempt_numbered(j, number - 2)
+  if old then drop_output(j, old) end
+  j.attempts = j.attempts or {}
+  j.attempts[#j.attempts + 1] = {number = number, nonce = nonce, worker = worker, claimed_at = claimed_at}
+  j.not_before = nil
+  if j.queue_timeout and #j.attempts == 1 then call('ZREM', K .. 'due', 'queue ' .. j.id) end
+  move(j, 'running')
+  call('ZADD', K .. 'due', T + term(claimed_at), 'lease ' .. j.id)
+  call('ZADD', K .. 'held:' .. worker, claimed_at, j.id)
+  call('ZADD', K .. 'ran:' .. worker, j.place, j.id)
+  local doc = save(j)
+  announce(j)
+  return doc
+end
