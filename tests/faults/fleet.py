@@ -33,6 +33,7 @@ class Fleet:
         self.nodes: dict[str, Node] = {}
         self.jobs: list[JobHandle] = []
         self.unfinished: set[str] = set()  #: jobs that a test leaves without an end on purpose
+        self.may_overlap: set[str] = set()  #: jobs whose overlaps a test judges by itself
         self.network: Network = make_network()
         try:
             self.broker = Broker(self.network.host("broker"), folder / "broker", preload)

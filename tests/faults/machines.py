@@ -185,10 +185,9 @@ class Node(Started):
             seen |= {p.pid for p in fresh}
 
     def thaw(self) -> None:
-        """The lid is opened: everything goes on that was not stopped by the supervisor before."""
-        found = {role: self.of_role(role) for role in ("supervisor", "keeper", "worker", "job", "other")}
-        for role in found.values():
-            processes.send(role, signal.SIGCONT)
+        """The lid is opened: everything goes on, the supervisor last, because it may not be kept from stopping jobs."""
+        for role in ("job", "other", "worker", "keeper", "supervisor"):
+            processes.send(self.of_role(role), signal.SIGCONT)
 
     def lose_power(self) -> None:
         """Worker, supervisor, keeper and jobs end at one blow."""

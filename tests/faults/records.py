@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,10 +55,12 @@ class Records:
         """Whether an attempt has begun."""
         return any(line.attempt == attempt for line in self.of(job))
 
-    def overlaps(self) -> list[str]:
+    def overlaps(self, but: Collection[str] = ()) -> list[str]:
         """Jobs of which an attempt did something after a newer one had begun."""
         found = []
         for file in sorted(self.folder.iterdir()):
+            if file.name in but:
+                continue
             newest = 0
             for line in self.of(file.name):
                 if line.attempt < newest:
