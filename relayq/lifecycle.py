@@ -51,6 +51,11 @@ def contact_patience(floor: float = LEASE_FLOOR) -> float:
     return floor * 12 / 15
 
 
+def freeze_margin(floor: float = LEASE_FLOOR) -> float:
+    """Seconds before the end of its lease at which a worker that is cut off freezes an attempt (3 s)."""
+    return floor * 3 / 15
+
+
 def settling_time(floor: float = LEASE_FLOOR) -> float:
     """Seconds that claims wait, at most, for workers to say what they run when a new epoch has begun (3 s)."""
     return floor * 3 / 15

@@ -1,6 +1,6 @@
 """Processes that outlive whoever started them: told apart by more than a pid, started detached, ended for certain.
 
-Standard library only. A pid alone means nothing: it is used again after a crash or a reboot. With the boot
+Almost standard library only. A pid alone means nothing: it is used again after a crash or a reboot. With the boot
 and the moment it was started, it names one process for ever; that token is what is kept in files.
 """
 
@@ -37,6 +37,16 @@ def identify(pid: int) -> str | None:
 def alive(pid: int, token: str) -> bool:
     """Whether this very process is running. One that has ended but was not waited for is not."""
     return identify(pid) == token
+
+
+def parent(pid: int) -> int | None:
+    """The pid of its parent; None if there is no such process."""
+    import psutil
+
+    try:
+        return psutil.Process(pid).ppid()
+    except (psutil.Error, ValueError):
+        return None
 
 
 def spawn_detached(

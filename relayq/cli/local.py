@@ -108,7 +108,7 @@ def _check_ours(settings: Settings) -> None:
 def _start_worker(settings: Settings, home: Path, slots: int) -> _Record:
     # The file bounds itself; what the interpreter says goes to the end of it.
     log = _log_file(settings, home)
-    argv = [sys.executable, "-m", "relayq", "worker", "--slots", str(slots), "--log-file", str(log)]
+    argv = [sys.executable, "-m", "relayq", "worker", "--restart", "--slots", str(slots), "--log-file", str(log)]
     log.parent.mkdir(parents=True, exist_ok=True)
     spawned = processes.spawn_detached(argv, log, os.environ | {"RELAYQ_HOME": str(home)})
     record = _Record(pid=spawned.pid, token=spawned.token, name=settings.worker_name, slots=slots)
@@ -138,8 +138,9 @@ def _await_joined(settings: Settings, home: Path, record: _Record) -> None:
 
 
 def _joined(store: Store, record: _Record) -> bool:
-    # The pid tells it from a worker of the same name that ran here a moment ago.
-    return any(w.online and w.info.name == record.name and w.info.pid == record.pid for w in store.workers()[1])
+    # Its minder's pid tells it from a worker of the same name that ran here a moment ago.
+    mine = (w for w in store.workers()[1] if w.online and w.info.name == record.name)
+    return any(processes.parent(w.info.pid) == record.pid for w in mine)
 
 
 def _end_jobs(settings: Settings, home: Path) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from relayq import config_values
+from relayq import config_values, minder
 from relayq.cli.complete import complete_worker
 from relayq.cli.context import App, pass_app
 from relayq.cli.options import json_option, value_type
@@ -31,6 +31,11 @@ LABELS = value_type("labels", config_values.labels)
     help="[default: logging.level, else INFO]",
 )
 @click.option("--log-file", metavar="FILE", help="[default: logging.file, else standard error]")
+@click.option(
+    "--restart/--no-restart",
+    default=None,
+    help="Start it again when it is killed or crashes. [default: unless systemd or launchd started it, which do that]",
+)
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -39,6 +44,7 @@ def command(
     labels: tuple[str, ...] | None,
     log_level: str | None,
     log_file: str | None,
+    restart: bool | None,
 ) -> None:
     """Let this machine work: take jobs and run them, until Ctrl-C.
 
@@ -55,11 +61,13 @@ def command(
         "RELAYQ_LOG_FILE": log_file and Path(log_file).expanduser().absolute(),
     }
     os.environ.update({variable: str(value) for variable, value in given.items() if value})
-    argv = worker_command()
+    argv, added = worker_command(), dict[str, str]()
+    if minder.needed(dict(os.environ)) if restart is None else restart:
+        argv, added = minder.command(argv)
     sys.stdout.flush()
     sys.stderr.flush()
-    # This very process becomes the worker: whoever started it (a service, a shell) watches the right one.
-    os.execv(argv[0], argv)  # noqa: S606
+    # This very process becomes the worker or its minder: whoever started it (a service, a shell) watches the right one.
+    os.execve(argv[0], argv, os.environ | added)  # noqa: S606
 
 
 def worker_command() -> list[str]:

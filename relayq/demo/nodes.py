@@ -91,7 +91,17 @@ class Nodes:
         env["RELAYQ_HOME"] = str(home)
         env["RELAYQ_BROKER_URL"] = str(self.client.settings.broker_url)
         env["RELAYQ_LEASE_FLOOR"] = f"{LEASE_FLOOR:g}s"
-        argv = [sys.executable, "-m", "relayq", "worker", "--name", machine.name, "--slots", str(machine.slots)]
+        argv = [
+            sys.executable,
+            "-m",
+            "relayq",
+            "worker",
+            "--no-restart",
+            "--name",
+            machine.name,
+            "--slots",
+            str(machine.slots),
+        ]
         with self._interrupts.held():
             self._workers[machine.name] = processes.spawn_detached(
                 [*argv, "--labels", ",".join(machine.labels)], home / "worker.log", env

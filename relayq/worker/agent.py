@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from relayq.config import Settings
 from relayq.errors import BadSpec, BrokerRefused, BrokerUnavailable, Replaced
-from relayq.lifecycle import pulse_interval
+from relayq.lifecycle import HANDING_OVER, freeze_margin, pulse_interval
 from relayq.model import Bell, Held, Pulse
 from relayq.placement import eligible, lane_for
 from relayq.spec import make_spec
@@ -24,7 +24,7 @@ from relayq.worker.holding import Holding, held_of, key_of
 from relayq.worker.identity import NameLock, identity
 from relayq.worker.pulse import Pulser
 from relayq.worker.reporting import LetGo, Reporter
-from relayq.worker.sessions import Sessions
+from relayq.worker.sessions import Sessions, give_time
 
 log = logging.getLogger("relayq.worker")
 
@@ -70,7 +70,14 @@ class Agent:
             self._store, name, self._info.incarnation, self._holding, self._stopping, self._job_ended
         )
         self._sessions = Sessions(settings.home)
-        self._tools = attempt.Tools(settings.home, self._holding, self._reporter, self._sessions, self.pulse_now)
+        self._tools = attempt.Tools(
+            settings.home,
+            self._holding,
+            self._reporter,
+            self._sessions,
+            self.pulse_now,
+            freeze_margin(settings.lease_floor),
+        )
         self._pulser: Pulser | None = None
         self._chores: Chores | None = None
         self._hearing = Hearing(slots)
@@ -116,7 +123,7 @@ class Agent:
             chores.append(Chore(pulse_interval(self._settings.lease_floor), self._cpu.look))
         with self._starting:
             if self._stopping.is_set():  # told to stop while it registered: it has said goodbye too early
-                return self._say_goodbye()
+                return self._say_goodbye(running)
             self._pulser, self._chores = pulser, Chores(*chores)
             pulser.start()
             self._chores.start()
@@ -179,6 +186,7 @@ class Agent:
             self._jobs_ended.wait(LINGER)
 
     def _let_go(self) -> None:
+        held = self._holding.all()  # before the slots let go of it
         self._stopping.set()
         self._sessions.interrupt()
         if self._chores is not None:
@@ -189,15 +197,22 @@ class Agent:
                 self._pulser.stop()
                 if self._pulser is not threading.current_thread():
                     self._pulser.join(GOODBYE)
-            self._say_goodbye()
+            self._say_goodbye(held)
         self._lock.release()
         self._gone.set()
 
-    def _say_goodbye(self) -> None:
+    def _say_goodbye(self, held: Sequence[Held]) -> None:
         try:
             self._pulse_store.leave(self._info.name, self._info.incarnation)
         except (BrokerUnavailable, Replaced) as error:
             log.warning("left without saying goodbye: %s", error)
+            return
+        # The store keeps them for the next worker, so they need not stop meanwhile.
+        left = HANDING_OVER - freeze_margin(self._settings.lease_floor)
+        try:
+            give_time(self._settings.home, {key_of(h): left for h in held})
+        except SupervisorError as error:
+            log.warning("no supervisor: %s", error)
 
     # ── what the store answers to a pulse ──
 

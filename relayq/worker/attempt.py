@@ -38,6 +38,7 @@ class Tools:
     reporter: Reporter
     sessions: Sessions
     pulse_now: Callable[[], None]
+    margin: float  #: seconds before the end of its lease at which a cut-off attempt is frozen (P5)
 
 
 def run(claim: Claim, tools: Tools) -> Claim | None:
@@ -49,7 +50,7 @@ def run(claim: Claim, tools: Tools) -> Claim | None:
         try:
             plan = plan_of(spec)
             with Workspace(tools.home, held, plan) as workspace:
-                start(order(claim, workspace.argv, plan.stdin), tools)
+                start(order(claim, workspace.argv, plan.stdin, tools.margin), tools)
                 return attend(held, spec, tools)
         except JobFault as fault:
             return tools.reporter.finish(held, not_started(str(fault)), ())
@@ -131,7 +132,7 @@ def report(held: Held, spec: JobSpec, exit: Exit, unsent: Unsent, tools: Tools) 
     return tools.reporter.finish(held, outcome_of(exit, spec), unsent.take())
 
 
-def order(claim: Claim, argv: list[str], stdin: bytes | None) -> Order:
+def order(claim: Claim, argv: list[str], stdin: bytes | None, margin: float) -> Order:
     """What the supervisor is to start."""
     spec = claim.job.spec
     freeze = may_freeze(spec)
@@ -145,7 +146,7 @@ def order(claim: Claim, argv: list[str], stdin: bytes | None) -> Order:
         kill_grace=spec.kill_grace,
         max_output_bytes=spec.max_output_bytes,
         freeze=freeze,
-        deadline=max(1.0, claim.term - 3.0) if freeze else None,
+        deadline=claim.term - margin if freeze else None,
     )
 
 

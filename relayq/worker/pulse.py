@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from relayq.errors import BrokerUnavailable, Replaced
-from relayq.lifecycle import pulse_interval
+from relayq.lifecycle import freeze_margin, pulse_interval
 from relayq.model import Held, Pulse, WorkerInfo
 from relayq.placement import eligible
 from relayq.store import Store
@@ -45,7 +45,7 @@ class Pulser(threading.Thread):
         self._info = info
         self._holding = holding
         self._interval = pulse_interval(lease_floor)
-        self._margin = lease_floor / 5
+        self._margin = freeze_margin(lease_floor)
         self._lanes_version = lanes_version
         self._sessions = sessions
         self._replaced = replaced

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from relayq.supervisor.client import Session, ensure
-from relayq.supervisor.launch import others
+from relayq.supervisor.launch import living, others
 from relayq.supervisor.messages import State
 
 
@@ -89,3 +89,11 @@ class Sessions:
             with self._lock:
                 self._open.add(session)
         return session
+
+
+def give_time(home: Path, seconds: dict[str, float | None]) -> None:
+    """Move the deadlines of attempts, whichever supervisor of this home has them. Raises SupervisorError."""
+    for path in living(home) if seconds else ():
+        with Session(path, {}) as session:
+            session.deadlines(seconds)
+            session.list()  # answered, so heard

@@ -181,3 +181,44 @@ def test_a_wrong_password_stops_a_worker_with_a_sentence(fleet: Fleet, tmp_path:
     assert said.returncode != 0
     assert "refuses the password" in said.stderr
     assert "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize("fleet", [3.0], indirect=True)
+def test_a_job_does_not_stand_still_while_its_worker_is_being_restarted(fleet: Fleet) -> None:
+    """It is kept for the next worker for two minutes, so it need not freeze when its lease would have been over."""
+    worker = fleet.start()
+    ticks = "i=0; while [ $i -lt 50 ]; do echo $i; i=$((i+1)); sleep 0.1; done"
+    job = fleet.client.run(ticks)
+    wait_until(lambda: next(job.chunks(), None))
+    worker.signal(signal.SIGTERM)
+    worker.process.wait(10)
+
+    def states() -> list[tuple[str, int]]:
+        with Session(living(worker.home)[0], {}) as session:
+            return [(state.state, state.offsets[1]) for state in session.list()]
+
+    # Without that it would have stopped after 2.4 s, at tick 24 of 50.
+    wait_until(lambda: states()[0][1] >= len("".join(f"{n}\n" for n in range(45))), 15, states)
+    worker.start()
+    assert job.get(timeout=20) == "".join(f"{n}\n" for n in range(50))
+    assert len(job.job().attempts) == 1
+
+
+def test_a_worker_that_is_killed_is_started_again_by_its_minder(fleet: Fleet) -> None:
+    """Without a service manager somebody has to; its job does not notice."""
+    worker = fleet.start()
+    worker.end()
+    worker.argv = [sys.executable, "-m", "relayq", "worker", "--restart", "--name", "w", "--slots", "2"]
+    worker.start()
+    fleet.online("w")
+    job = fleet.client.run("sleep 3; echo done")
+    wait_until(lambda: job.job().state is State.RUNNING)
+    first = fleet.client.worker_status()["workers"]["w"]["pid"]
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: fleet.client.worker_status()["workers"]["w"]["pid"] != first, 20, fleet.logs)
+    assert job.get(timeout=20) == "done\n"
+    assert len(job.job().attempts) == 1
+    second = fleet.client.worker_status()["workers"]["w"]["pid"]
+    worker.signal(signal.SIGTERM)
+    assert worker.process.wait(10) == 0
+    assert not Path(f"/proc/{second}").exists()

@@ -23,6 +23,8 @@ from . import processes
 from .links import Host
 
 ROOT = Path(relayq.__file__).parent.parent
+#: Moves the clock of a program it is loaded into; None if it is not installed.
+FAKETIME = next((p for p in Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
 
 
 class Started:
@@ -143,7 +145,18 @@ class Node(Started):
         super().__init__(name, log)
         self.host = host
         self.home = home
-        self._argv = [*host.enter, sys.executable, "-m", "relayq", "worker", "--name", name, "--slots", str(slots)]
+        self._argv = [
+            *host.enter,
+            sys.executable,
+            "-m",
+            "relayq",
+            "worker",
+            "--no-restart",
+            "--name",
+            name,
+            "--slots",
+            str(slots),
+        ]
         self._argv += ["--labels", labels] if labels else []
         self._env = {
             # None of this machine's own settings: it may well be a node itself.
