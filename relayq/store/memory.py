@@ -697,8 +697,8 @@ class MemoryStore:
         if repeat:
             for job in self._holding(name):
                 if job.attempts[-1].nonce == nonce:
-                    term = lifecycle.lease_term(self._now() - job.attempts[-1].claimed_at, self.lease_floor)
-                    return Claim(job=job, term=term)
+                    term = self._renew(Held(job=job.id, number=job.attempts[-1].number, nonce=nonce), self._now())
+                    return Claim(job=self._jobs[job.id], term=term)
         now = self._now()
         if self._settling(worker, now):
             return None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from relayq import kinds
 from relayq.errors import StaleAttempt
 from relayq.model import Held, JobSpec, Outcome, Reason
 from relayq.store import Claim
+from relayq.supervisor.clock import elapsed
 from relayq.supervisor.messages import Exit, Order, SessionClosed, SupervisorError, SupervisorGone
 from relayq.worker.holding import Holding, key_of, may_freeze
 from relayq.worker.output import Unsent
@@ -44,13 +45,14 @@ class Tools:
 def run(claim: Claim, tools: Tools) -> Claim | None:
     """Run one attempt to its end, say how it ended, and answer with the next job for this slot."""
     held, spec = claim.held, claim.job.spec
+    freeze_at = elapsed() + claim.term - tools.margin
     with tools.holding.of(held, claim.job):
         if tools.reporter.stopping:
             return tools.reporter.give_back(held, Outcome(reason=Reason.WORKER_STOPPED), lost=False)
         try:
             plan = plan_of(spec)
             with Workspace(tools.home, held, plan) as workspace:
-                start(order(claim, workspace.argv, plan.stdin, tools.margin), tools)
+                start(order(held, spec, workspace.argv, plan.stdin), freeze_at, tools)
                 return attend(held, spec, tools)
         except JobFault as fault:
             return tools.reporter.finish(held, not_started(str(fault)), ())
@@ -72,11 +74,13 @@ def plan_of(spec: JobSpec) -> kinds.Plan:
         raise JobFault(str(error)) from error
 
 
-def start(what: Order, tools: Tools) -> None:
+def start(what: Order, freeze_at: float, tools: Tools) -> None:
     """Have the supervisor start it. One that died while nothing ran here is replaced by the next."""
     for trouble in (None, "again"):
         try:
-            return tools.sessions.mine().start(what, forget=tools.sessions.take_done())
+            session = tools.sessions.mine()  # which may have to be made
+            timely = replace(what, deadline=freeze_at - elapsed()) if what.freeze else what
+            return session.start(timely, forget=tools.sessions.take_done())
         except SessionClosed:
             raise
         except SupervisorError as error:
@@ -132,12 +136,10 @@ def report(held: Held, spec: JobSpec, exit: Exit, unsent: Unsent, tools: Tools) 
     return tools.reporter.finish(held, outcome_of(exit, spec), unsent.take())
 
 
-def order(claim: Claim, argv: list[str], stdin: bytes | None, margin: float) -> Order:
+def order(held: Held, spec: JobSpec, argv: list[str], stdin: bytes | None) -> Order:
     """What the supervisor is to start."""
-    spec = claim.job.spec
-    freeze = may_freeze(spec)
     return Order(
-        key=key_of(claim.held),
+        key=key_of(held),
         argv=argv,
         cwd=spec.cwd,
         env=dict(spec.env),
@@ -145,8 +147,7 @@ def order(claim: Claim, argv: list[str], stdin: bytes | None, margin: float) -> 
         timeout=spec.timeout,
         kill_grace=spec.kill_grace,
         max_output_bytes=spec.max_output_bytes,
-        freeze=freeze,
-        deadline=claim.term - margin if freeze else None,
+        freeze=may_freeze(spec),
     )
 
 

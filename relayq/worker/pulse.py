@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
@@ -15,6 +14,7 @@ from relayq.model import Held, Pulse, WorkerInfo
 from relayq.placement import eligible
 from relayq.store import Store
 from relayq.supervisor.client import Session
+from relayq.supervisor.clock import elapsed
 from relayq.supervisor.messages import SupervisorError
 from relayq.worker import announcing
 from relayq.worker.attempt import SUPERSEDED
@@ -85,7 +85,7 @@ class Pulser(threading.Thread):
 
     def _beat(self) -> None:
         held = self._holding.all()
-        sent_at = time.monotonic()
+        sent_at = elapsed()
         answer = self._store.pulse(
             self._info.name, self._info.incarnation, held, load=os.getloadavg()[0], held_back=self._held_back()
         )
@@ -111,7 +111,7 @@ class Pulser(threading.Thread):
                 if self._holding.get(job) == attempts[job]:
                     key = key_of(attempts[job])
                     self._sessions.of(key).stop(key, reason=reason)
-        passed = time.monotonic() - sent_at
+        passed = elapsed() - sent_at
         self._set_deadlines(
             {attempts[job]: term - self._margin - passed for job, term in answer.term.items() if job in attempts}
         )

@@ -7,11 +7,13 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from relayq.errors import BrokerUnavailable, Replaced, StaleAttempt
 from relayq.model import Chunk, Held, Outcome
 from relayq.store import Claim, Finish, Store
+from relayq.supervisor.clock import elapsed
 from relayq.worker.holding import Holding
 from relayq.worker.output import batches
 
@@ -51,9 +53,14 @@ class Reporter:
         """The next job for a slot; None if there is none, or this worker has been replaced."""
         nonce = _nonce()
         try:
-            return self._until_heard(
-                lambda repeat: self._store.claim(self.worker, self.incarnation, nonce, repeat=repeat), tries=3
+            asked_at, claim = self._until_heard(
+                lambda repeat: (
+                    elapsed(),
+                    self._store.claim(self.worker, self.incarnation, nonce, repeat=repeat),
+                ),
+                tries=3,
             )
+            return _received_at(asked_at, claim)
         except (Replaced, BrokerUnavailable):
             return None  # the pulse finds out as well, and does what is to be done
 
@@ -63,13 +70,14 @@ class Reporter:
         for batch in first:
             self._append_until_heard(held, batch)
         nonce = None if self._stopping.is_set() else _nonce()
-        answer = self._until_heard(
-            lambda repeat: self._store.finish(
-                self.worker, self.incarnation, held, outcome, last, next_nonce=nonce, repeat=repeat
+        asked_at, answer = self._until_heard(
+            lambda repeat: (
+                elapsed(),
+                self._store.finish(self.worker, self.incarnation, held, outcome, last, next_nonce=nonce, repeat=repeat),
             )
         )
         self._holding.has_ended(held, outcome, last)
-        return self._heard(held, answer)
+        return _received_at(asked_at, self._heard(held, answer))
 
     def give_back(self, held: Held, outcome: Outcome, *, lost: bool) -> Claim | None:
         """The end of an attempt that is not the job's doing; answers with the next job for the slot."""
@@ -107,6 +115,11 @@ class Reporter:
             if self._stopping.wait(pause):
                 raise LetGo
             pause = min(pause * 2, 2.0)
+
+
+def _received_at(asked_at: float, claim: Claim | None) -> Claim | None:
+    """The lease began, at the earliest, when the question was on its way."""
+    return claim and replace(claim, term=claim.term - (elapsed() - asked_at))
 
 
 def _nonce() -> str:

@@ -120,7 +120,8 @@ local function claimed_before(worker, nonce)
     local j = load(id)
     local a = j and current(j)
     if a and a.nonce == nonce then
-      return {call('HGET', K .. 'job:' .. id, 'spec'), cjson.encode(j), tostring(term(a.claimed_at))}
+      local left = renew(j, a)
+      return {call('HGET', K .. 'job:' .. id, 'spec'), cjson.encode(j), tostring(left)}
     end
   end
 end
