@@ -19,7 +19,7 @@ from celery.worker.control import control_command
 from relayq import broker
 from relayq.client import open_store
 from relayq.config import load
-from relayq.errors import BrokerRefused, RelayqError
+from relayq.errors import BrokerRefused, BrokerUnavailable, RelayqError
 from relayq.store import Store
 from relayq.worker import logfile as worker_log
 from relayq.worker.agent import Agent
@@ -112,18 +112,29 @@ def pulse(state: Any) -> None:
 @app.task(name="relayq.run_command", bind=True)
 def run_command(self: Any, command: str, cwd: str | None = None, routing_key: str | None = None) -> NoReturn:
     """1.x: run a command anywhere, or on the worker its `routing_key` names; answers its stdout."""
-    assert agent is not None
-    agent.submit_for_celery(self.request.id, command, cwd=cwd, on=routing_key)
+    _submit(self.request.id, command, cwd=cwd, on=routing_key)
     raise Ignore  # or Celery would store None as the result: a 1.x message asks for one
 
 
 @app.task(name="relayq.transcode_video", bind=True)
 def transcode_video(self: Any, input_file: str, output_file: str, options: str | None = None) -> NoReturn:
     """1.x: convert a video; answers {"status": "success", "output": output_file}."""
-    assert agent is not None
     params = {"input": input_file, "output": output_file, "options": options}
-    agent.submit_for_celery(self.request.id, None, kind="transcode", params=params, needs=["ffmpeg"])
+    _submit(self.request.id, None, kind="transcode", params=params, needs=["ffmpeg"])
     raise Ignore
+
+
+def _submit(task_id: str, command: str | None, **options: Any) -> None:
+    """Make a 1.x task a job; if the store refuses that, the refusal is the task's answer."""
+    assert agent is not None
+    try:
+        agent.submit_for_celery(task_id, command, **options)
+    except RelayqError as error:  # a broker that is away has been waited for
+        log.warning("a 1.x task was refused", extra={"task": task_id, "error": str(error)})
+        try:
+            _write_answer(task_id, None, error)
+        except BrokerUnavailable as trouble:
+            log.error("a 1.x task could not be answered", extra={"task": task_id, "error": str(trouble)})
 
 
 def _slots(options: Any) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from relayq.model import State
 from tests.conftest import wait_until
@@ -72,6 +73,35 @@ def test_an_empty_command_is_answered_too(crew: Fleet, tmp_path: Path) -> None:
     _, said = answer(old_client(crew, tmp_path, "relayq.run_command", ""))
     assert said["module"] == "builtins"
     assert "empty" in said["error"]
+
+
+def test_a_refusal_of_the_store_is_answered_too(crew: Fleet, tmp_path: Path) -> None:
+    """Near the limit of its memory the broker takes no new jobs; a 1.x client is told so, in words it has."""
+    with redis.Redis.from_url(crew.url) as broker:
+        broker.setrange("ballast", 32 << 20, "x")  # beside it the buffers of connections, which come and go, are little
+        broker.config_set("maxmemory", int(broker.info("memory")["used_memory"] / 0.92))
+        try:
+            wait_until(lambda: broker.exists("relayq:full"))
+            _, said = answer(old_client(crew, tmp_path, "relayq.run_command", "true"))
+        finally:
+            broker.config_set("maxmemory", 0)
+            broker.delete("ballast")
+        wait_until(lambda: not broker.exists("relayq:full"))
+    assert said["module"] == "builtins"
+    assert "memory limit" in said["error"]
+
+
+def test_the_worker_log_has_no_commands(crew: Fleet, tmp_path: Path) -> None:
+    """Neither of tasks that are known nor of others: a command line may hold a password."""
+    answer(old_client(crew, tmp_path, "relayq.run_command", "true --password=hunter2", routing_key="mac-mini"))
+    answer(old_client(crew, tmp_path, "relayq.run_command", ["hunter2"], bad="hunter2"))
+    client = old_client(crew, tmp_path, "relayq.no_such_task", "hunter2")
+    assert client.stdout is not None
+    client.stdout.readline()
+    wait_until(lambda: "unregistered task" in crew.logs(), describe=crew.logs)
+    client.kill()
+    client.wait()
+    assert "hunter2" not in crew.logs()
 
 
 def test_routing_key_names_the_worker(crew: Fleet, tmp_path: Path) -> None:
