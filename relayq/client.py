@@ -7,13 +7,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from relayq import monitoring, placement
 from relayq.config import Settings, load
-from relayq.errors import AmbiguousJob, BrokerRefused, BrokerUnavailable, NoSuchWorker, ResultTimeout, UnknownJob
+from relayq.errors import AmbiguousJob, BrokerRefused, BrokerUnavailable, NoSuchWorker, UnknownJob
 from relayq.following import Watcher
-from relayq.handle import JobHandle
+from relayq.handle import Completed, JobHandle
 from relayq.model import Job, JobSpec
 from relayq.spec import check_id, make_spec
 from relayq.store import NewJob, Unserved
@@ -141,7 +142,11 @@ class Client:
             NewJob(id=id, spec=spec, lane=placement.lane_for(spec), anyway=queue_anyway)
             for id, spec in zip(names, specs, strict=True)
         ]
-        return self._submit(jobs)
+        handles = self._submit(jobs)
+        if ids:  # a job that was there before tells the inbox of whoever submitted it first
+            with suppress(BrokerUnavailable):  # queued it is; who waits for it asks again
+                self.watcher.watch(names)
+        return handles
 
     def retry(self, id: str) -> JobHandle:
         """A new job that asks for the same as job `id`. Raises UnknownJob and as `run`."""
@@ -169,19 +174,11 @@ class Client:
         return JobHandle(self, id if id in found else found[0])
 
     def as_completed(self, handles: Iterable[JobHandle], timeout: float | None = None) -> Iterator[JobHandle]:
-        """The handles in the order their jobs end. Raises ResultTimeout."""
-        waiting = {handle.id: handle for handle in handles}
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with self.watcher.arrivals() as arrived:
-            for handle in waiting.values():
-                handle.expect()
-            arrived.extendleft(id for id, handle in waiting.items() if handle.heard())
-            while waiting:
-                if not self.watcher.wait(lambda: bool(arrived), deadline):
-                    raise ResultTimeout(f"{len(waiting)} jobs have not ended within {timeout:g} s; they go on")
-                while arrived:
-                    if (done := waiting.pop(arrived.popleft(), None)) is not None:
-                        yield done
+        """The handles in the order their jobs end, each job once, however often it is given.
+
+        `timeout` counts from this call: then ResultTimeout is raised. Threads may share the iterator.
+        """
+        return Completed(self, handles, timeout)
 
     def worker_status(self) -> monitoring.WorkerStatus:
         """All workers, as a dict that prints as a table; with the broker away {"online": False, "error": …}."""
@@ -212,26 +209,27 @@ class Client:
     @property
     def watcher(self) -> Watcher:
         """Waits for all handles of this client."""
+        keep = self.settings.keep
         with self._lock:
             if self._watcher is None:
-                self._watcher = Watcher(lambda: self.store, f"c-{new_id()}")
+                self._watcher = Watcher(lambda: self.store, f"c-{new_id()}", keep=keep)
             return self._watcher
 
     def _submit(self, jobs: Sequence[NewJob]) -> list[JobHandle]:
         watcher = self.watcher
-        watcher.expect({job.id: job.spec for job in jobs})
+        expected = watcher.expect(jobs)
         for start in range(0, len(jobs), BATCH):
-            batch = jobs[start : start + BATCH]
+            began = time.time()
             try:
-                submitted = self._patiently(batch, watcher.inbox)
+                submitted = self._patiently(jobs[start : start + BATCH], watcher.inbox)
             except BaseException:
-                for job in jobs[start:]:
-                    watcher.forget(job.id)
+                watcher.not_submitted(expected[start:])
                 raise
+            watcher.submitted(expected[start : start + BATCH], began)
             for known in submitted:
                 if known.state.ended:  # it was there before
                     watcher.note(known)
-        return [JobHandle(self, job.id, expected=True) for job in jobs]
+        return [JobHandle(self, watched.id, watched) for watched in expected]
 
     def _patiently(self, batch: Sequence[NewJob], inbox: str) -> list[Job]:
         """Submit; a broker that does not answer is asked again with the same ids, for `submit_patience` seconds."""

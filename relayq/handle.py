@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from relayq import monitoring
 from relayq.errors import BrokerRefused, BrokerUnavailable, JobFailed, OutputTruncated, ResultTimeout, UnknownJob
+from relayq.lines import Lines
 from relayq.model import Chunk, Job, Output, Result, State
+from relayq.news import Watched
 
 if TYPE_CHECKING:
     from relayq.client import Client
+
+T = TypeVar("T")
 
 
 class JobHandle:
     """A job's id and the means to ask after it. Cheap; nothing is read before it is asked for."""
 
-    def __init__(self, client: Client, id: str, *, expected: bool = False) -> None:
+    def __init__(self, client: Client, id: str, watched: Watched | None = None) -> None:
         self.id = id
         self._client = client
-        self._expected = expected  #: our inbox will hear of its end
-        self._last: Job | None = None  #: the record of its end
+        self._watched = watched  #: what is known of it, once our inbox hears of its end
         self._result: Result | None = None
 
     def __repr__(self) -> str:
@@ -54,16 +58,19 @@ class JobHandle:
     def result(self, timeout: float | None = None) -> Result:
         """How it ended, with its output; a failed job does not raise. Raises ResultTimeout, UnknownJob."""
         if self._result is None:
-            watcher = self._client.watcher
             deadline = None if timeout is None else time.monotonic() + timeout
-            self.expect()
-            if not watcher.wait(self.heard, deadline):
+            watched = self._expected()
+            self._client.watcher.wait(watched.answer, deadline, [self.id])
+            if (ended := watched.ended) is not None:
+                chunks = ended.chunks
+                if chunks is None:
+                    chunks = self._patiently(partial(self._client.store.output, self.id), deadline).chunks
+                self._result = result_of(ended.job, chunks)
+            elif watched.gone:
+                self._watched = None  # it may come back with a backup of the broker: ask afresh then
+                raise self._unknown()
+            else:
                 raise ResultTimeout(f"job {self.id} has not ended within {timeout:g} s; it goes on. See: explain()")
-            ended = watcher.ended(self.id)
-            assert ended is not None
-            chunks = self._client.store.output(self.id).chunks if ended.chunks is None else ended.chunks
-            self._last, self._result = ended.job, result_of(ended.job, chunks)
-            watcher.forget(self.id)
         return self._result
 
     def ready(self) -> bool:
@@ -78,11 +85,12 @@ class JobHandle:
 
     def job(self) -> Job:
         """The whole record as it is now. Raises UnknownJob."""
-        if self._last is not None:
-            return self._last
+        watched = self._watched
+        if watched is not None and watched.ended is not None:
+            return watched.ended.job
         [job] = self._client.store.get([self.id])
         if job is None:
-            raise UnknownJob(f"no job has the id {self.id}: finished jobs are kept for a week. See: relayq list")
+            raise self._unknown()
         return job
 
     @property
@@ -113,50 +121,64 @@ class JobHandle:
 
     def logs(self, *, follow: bool = False, stream: int | None = None) -> Iterator[str]:
         """Its output, line by line, newline kept; with `follow` until it ends. `stream`: 1 stdout, 2 stderr."""
-        ends = {1: "", 2: ""}
-        for chunk in self.chunks(follow=follow):
-            if stream not in (None, chunk.stream):
-                continue
-            *lines, ends[chunk.stream] = (ends[chunk.stream] + chunk.data.decode("utf-8", "replace")).split("\n")
-            yield from (f"{line}\n" for line in lines)
-        yield from (rest for rest in ends.values() if rest)
+        current, lines = 0, {1: Lines(), 2: Lines()}
+        for attempt, chunk in self._pieces(follow):
+            if attempt != current:
+                for of_before in lines.values():
+                    yield from of_before.end()
+                current, lines = attempt, {1: Lines(), 2: Lines()}
+            if stream in (None, chunk.stream):
+                yield from lines[chunk.stream].add(chunk)
+        for last in lines.values():
+            yield from last.end()
 
     def chunks(self, *, follow: bool = False) -> Iterator[Chunk]:
         """Its output as bytes in the order it came; with `follow` until it ends, over all attempts from the current."""
-        watcher = self._client.watcher
-        if follow:
-            self.expect()
-            watcher.watch([self.id], output=True)
+        return (chunk for _, chunk in self._pieces(follow))
+
+    def _pieces(self, follow: bool) -> Iterator[tuple[int, Chunk]]:
+        """Its output, and the number of the attempt it is of."""
+        if not follow:
+            output = self._client.store.output(self.id)
+            yield from ((output.attempt, chunk) for chunk in output.chunks)
+            return
+        store, watcher, watched = self._client.store, self._client.watcher, self._expected()
+        watcher.watch([self.id], output=True)
         attempt: int | None = None
         position = 0
         while True:
-            heard, over = watcher.outputs(self.id), self.heard()
-            try:
-                output = self._client.store.output(self.id, attempt=attempt, position=position)
-            except BrokerRefused:
-                raise
-            except BrokerUnavailable:
-                if not follow:
-                    raise
-                # The watcher says so once, and waits for the broker; then the reading goes on where it was.
-                watcher.wait(lambda: False, time.monotonic() + 1.0)
-                continue
-            yield from output.chunks
+            pieces, over = watched.pieces, watched.over
+            output = self._patiently(partial(store.output, self.id, attempt=attempt, position=position))
+            yield from ((output.attempt, chunk) for chunk in output.chunks)
             position = output.next
             # Attempt 0 is none yet; a job that is tried again goes on with its next attempt.
             attempt = output.attempt or None
-            if not follow or (over and not self._goes_on(output)):
-                return
             if self._goes_on(output):
-                attempt, position = (attempt or 0) + 1, 0
-                continue
-            watcher.wait(lambda h=heard: watcher.outputs(self.id) != h or self.heard(), time.monotonic() + 2.0)  # type: ignore[misc]
+                attempt, position = output.attempt + 1, 0
+            elif over:
+                return
+            else:
+                watcher.wait(partial(watched.news_since, pieces), time.monotonic() + 2.0)
 
     def _goes_on(self, output: Output) -> bool:
         if not output.ended or not output.attempt:
             return False
-        last = self.job().attempt
+        last = self._patiently(self.job).attempt
         return last is not None and last.number > output.attempt
+
+    def _patiently(self, ask: Callable[[], T], deadline: float | None = None) -> T:
+        """An answer of the store, also of one that is away for a while."""
+        while True:
+            try:
+                return ask()
+            except BrokerRefused:
+                raise
+            except BrokerUnavailable:
+                now = time.monotonic()
+                if deadline is not None and now >= deadline:
+                    raise
+                # The watcher says so once, and waits for the broker; then the reading goes on where it was.
+                self._client.watcher.wait(_never, min(now + 1.0, deadline or now + 1.0))
 
     # ── acting ──
 
@@ -172,17 +194,53 @@ class JobHandle:
 
     def expect(self) -> None:
         """Make sure that news of its end reaches this client. Raises UnknownJob."""
-        if not self._expected:
-            self.job()  # so that waiting for a job that does not exist is an error, not for ever
-            self._client.watcher.watch([self.id])
-            self._expected = True
+        self._expected()
 
-    def heard(self) -> bool:
-        """Whether news of its end has come; asks nobody."""
-        return self._last is not None or self._client.watcher.ended(self.id) is not None
+    def _expected(self) -> Watched:
+        watched = self._watched
+        if watched is None:
+            [watched] = self._client.watcher.watch([self.id])
+            if watched.gone:  # waiting for a job that does not exist is an error, not for ever
+                raise self._unknown()
+            self._watched = watched
+        return watched
+
+    def _unknown(self) -> UnknownJob:
+        return UnknownJob(f"no job has the id {self.id}: finished jobs are kept for a week. See: relayq list")
 
     def _sentence(self) -> str:
         return f"job {self.id} {monitoring.ending(self.job())}"
+
+
+class Completed(Iterator[JobHandle]):
+    """Handles in the order their jobs end, each job once. Threads may share it: each handle goes to one of them.
+
+    A job that is no longer known comes as well: its `get` says so.
+    """
+
+    def __init__(self, client: Client, handles: Iterable[JobHandle], timeout: float | None) -> None:
+        self._client = client
+        self._timeout = timeout
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._waiting: dict[str, JobHandle] = {}
+        for handle in handles:
+            self._waiting.setdefault(handle.id, handle)
+        known = {h.id: h._watched if h._client is client else None for h in self._waiting.values()}
+        for watched in client.watcher.watch([id for id, there in known.items() if there is None]):
+            known[watched.id] = watched
+            if (handle := self._waiting[watched.id])._client is client:
+                handle._watched = watched
+        self._arrivals = client.watcher.arrivals([watched for watched in known.values() if watched is not None])
+
+    def __next__(self) -> JobHandle:
+        id = self._client.watcher.wait(self._arrivals.take, self._deadline, self._waiting)
+        if id is None:
+            raise ResultTimeout(f"{len(self._waiting)} jobs have not ended within {self._timeout:g} s; they go on")
+        return self._waiting.pop(id)
+
+
+def _never() -> None:
+    """No news is waited for, only time and the broker."""
 
 
 def result_of(job: Job, chunks: tuple[Chunk, ...]) -> Result:
