@@ -37,13 +37,18 @@ def fleet(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Fleet]:
     Indirect parameter: the lease floor in seconds.
     """
     with Fleet(tmp_path, lease_floor=getattr(request, "param", LEASE_FLOOR)) as fleet:
-        yield fleet
-        failed = request.node.stash.get(_FAILED, False)
-        wrong = fleet.died() if failed else fleet.check()
-        if wrong or failed:
-            print(fleet.logs())  # noqa: T201 - shown with the failure
-        if wrong:
-            pytest.fail("\n".join(wrong))
+        yield from checked(fleet, request)
+
+
+def checked(fleet: Fleet, request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    """The fleet for a test; afterwards what must always hold. The logs are shown with a failure."""
+    yield fleet
+    failed = request.node.stash.get(_FAILED, False)
+    wrong = fleet.died() if failed else fleet.check()
+    if wrong or failed:
+        print(fleet.logs())  # noqa: T201 - pytest shows it
+    if wrong:
+        pytest.fail("\n".join(wrong))
 
 
 @pytest.fixture

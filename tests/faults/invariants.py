@@ -17,7 +17,7 @@ from . import processes
 if TYPE_CHECKING:
     from .fleet import Fleet
 
-_ENDS = {"succeeded", "failed", "cancelled"}
+ENDS = {"succeeded", "failed", "cancelled"}
 
 
 def violations(fleet: Fleet) -> list[str]:
@@ -51,7 +51,7 @@ def ends(url: str) -> Counter[str]:
     """How often each job was recorded as ended."""
     with redis.Redis.from_url(url, decode_responses=True) as client:
         entries = client.xrange("relayq:events")
-    return Counter(fields["job"] for _, fields in entries if fields["what"] in _ENDS)
+    return Counter(fields["job"] for _, fields in entries if fields["what"] in ENDS)
 
 
 def left_behind(fleet: Fleet) -> list[str]:

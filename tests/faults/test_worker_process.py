@@ -57,3 +57,16 @@ def test_a_worker_killed_again_and_again_ends_no_job(fleet: Fleet) -> None:
         result = handle.result(timeout=30)
         assert (result.exit_code, len(result.attempts)) == (n, 1)
         assert result.stdout.decode() == expected_output(5)
+
+
+def test_a_job_handed_over_by_term_is_not_frozen_while_it_is_kept_for_its_worker(fleet: Fleet) -> None:
+    """P10: the store keeps it for two minutes, so nobody else can have it, so it runs on through a long restart."""
+    node = fleet.start()
+    handle = fleet.run(4, exit_code=3)
+    fleet.running(handle)
+    node.kill_worker(signal.SIGTERM)
+    wait_until(lambda: any(line.what == "end" for line in fleet.records.of(handle.id)), 12, fleet.logs)
+    fleet.restart(node)
+    result = handle.result(timeout=20)
+    assert (result.exit_code, len(result.attempts)) == (3, 1)
+    assert result.stdout.decode() == expected_output(4)
