@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -34,7 +35,7 @@ def make_spec(command: Any = None, **options: Any) -> JobSpec:
     if "env" in given:
         given["env"] = _environment(given["env"])
     if isinstance(given.get("stdin"), str):
-        given["stdin"] = given["stdin"].encode()
+        given["stdin"] = _encoded(given["stdin"])
     if "on_lost" in given:
         given["on_lost"] = _on_lost(given["on_lost"])
     spec = JobSpec(command=command, **given)
@@ -48,6 +49,8 @@ def check(spec: JobSpec) -> None:
         raise BadSpec(f"there is no kind of job called {spec.kind!r}; there are: {', '.join(KINDS)}")
     if spec.kind == "command":
         _check_command(spec)
+    else:
+        _check_transcode(spec.params)
     for name in ("cwd", "name", "on", "script"):
         _check_type(name, getattr(spec, name), (str, type(None)), "a str")
         _check_text(name, getattr(spec, name) or "")
@@ -56,7 +59,7 @@ def check(spec: JobSpec) -> None:
     check_names(spec)
     if _size(spec) > MAX_SPEC_BYTES:
         raise BadSpec(
-            f"the job is {_size(spec) / 2**20:.1f} MiB; at most {MAX_SPEC_BYTES >> 20} MiB travel with a job. "
+            f"the job is too big: at most {MAX_SPEC_BYTES >> 20} MiB travel with a job. "
             "Put the data into a file on the worker and name the file"
         )
 
@@ -73,7 +76,11 @@ def _check_command(spec: JobSpec) -> None:
         if spec.command is not None:
             raise BadSpec("give a command or a script, not both")
         if not spec.script.strip() if isinstance(spec.script, str) else True:
-            raise BadSpec("the script is empty" if isinstance(spec.script, str) else "the script must be a str")
+            raise BadSpec(
+                "the script is empty: give it something to run"
+                if isinstance(spec.script, str)
+                else "the script must be a str"
+            )
         return
     words: Sequence[Any] = spec.command if isinstance(spec.command, tuple) else (spec.command,)
     for word in words:
@@ -86,7 +93,20 @@ def _check_command(spec: JobSpec) -> None:
                 "a command line is at most 128 KiB: pass a longer text as script= (--script) or stdin= (--stdin)"
             )
     if not words or not words[0].strip():
-        raise BadSpec("the command is empty")
+        raise BadSpec("the command is empty: name something to run, such as: echo hello")
+
+
+def _check_transcode(params: Mapping[str, Any]) -> None:
+    for name in ("input", "output", "options"):
+        value = params.get(name)
+        _check_type(name, value, (str, type(None)) if name == "options" else (str,), "a str")
+        _check_text(name, value or "")
+        if name != "options" and not value:
+            raise BadSpec(f"{name} is empty: name a file on the worker")
+    try:
+        shlex.split(params.get("options") or "")
+    except ValueError as error:
+        raise BadSpec(f"options are not words for ffmpeg ({error}): close every quote") from None
 
 
 def _check_numbers(spec: JobSpec) -> None:
@@ -94,7 +114,7 @@ def _check_numbers(spec: JobSpec) -> None:
         value = getattr(spec, name)
         _check_type(name, value, (int, float, type(None)), "seconds")
         if value is not None and not 0 < value < 1e10:
-            raise BadSpec(f"{name} is {value!r}; it must be more than 0 seconds")
+            raise BadSpec(f"{name} is {value!r:.40}; it must be more than 0 seconds, and less than 300 years")
     limits = {
         "retries": (0, 100),
         "priority": (-10, 10),
@@ -105,18 +125,25 @@ def _check_numbers(spec: JobSpec) -> None:
         value = getattr(spec, name)
         _check_type(name, value, (int,), "a whole number")
         if not low <= value <= high:
-            raise BadSpec(f"{name} is {value}; it must be from {low} to {high}")
+            raise BadSpec(f"{name} is {value!r:.40}; it must be from {low} to {high}")
     for name in ("retry_delay", "kill_grace"):
         value = getattr(spec, name)
         _check_type(name, value, (int, float), "seconds")
         if not 0 <= value <= 3600:
-            raise BadSpec(f"{name} is {value}; it must be from 0 to 3600 seconds")
+            raise BadSpec(f"{name} is {value!r:.40}; it must be from 0 to 3600 seconds")
     _check_type("freeze", spec.freeze, (bool,), "True or False", boolean=True)
 
 
 def _check_type(name: str, value: Any, types: tuple[type, ...], wanted: str, *, boolean: bool = False) -> None:
     if not isinstance(value, types) or (isinstance(value, bool) and not boolean):
         raise BadSpec(f"{name} must be {wanted}; got {type(value).__name__} ({value!r:.40})")
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise BadSpec("stdin is not text: it has characters that are no UTF-8; pass bytes") from None
 
 
 def _check_text(name: str, text: str) -> None:

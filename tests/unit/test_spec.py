@@ -61,6 +61,13 @@ def test_options_are_normalised() -> None:
         ("x", {"script": "y"}, "not both"),
         (None, {"script": " \n"}, "script is empty"),
         (None, {"kind": "bake"}, "no kind of job"),
+        ("x", {"stdin": "\udcff"}, "pass bytes"),
+        ("x", {"kill_grace": 10**400}, "from 0 to 3600"),
+        (None, {"kind": "transcode"}, "input must be a str"),
+        (None, {"kind": "transcode", "params": {"input": "a", "output": ""}}, "output is empty"),
+        (None, {"kind": "transcode", "params": {"input": "a\0", "output": "b"}}, "NUL"),
+        (None, {"kind": "transcode", "params": {"input": "a", "output": "b", "options": 5}}, "options must be a str"),
+        (None, {"kind": "transcode", "params": {"input": "a", "output": "b", "options": "'"}}, "close every quote"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_sentence(command: Any, options: dict[str, Any], words: str) -> None:
@@ -69,6 +76,7 @@ def test_what_cannot_be_is_said_in_one_sentence(command: Any, options: dict[str,
         make_spec(command, **options)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200
 
 
 @pytest.mark.parametrize("id", ["", "-x", "a b", "x" * 65, 3, "a/b", None])
