@@ -19,7 +19,7 @@ from celery.worker.control import control_command
 from relayq import broker
 from relayq.client import open_store
 from relayq.config import load
-from relayq.errors import BrokerRefused, BrokerUnavailable, RelayqError
+from relayq.errors import BrokerRefused, BrokerUnavailable, ConfigError, RelayqError
 from relayq.store import Store
 from relayq.worker import logfile as worker_log
 from relayq.worker.agent import Agent
@@ -53,8 +53,7 @@ def _begin(sender: str, conf: Any, instance: Any = None, options: Any = None, **
     try:
         if settings.broker_url is None:
             raise BrokerRefused("no broker is configured. Start one on this machine with: relayq up")
-        if settings.nice:
-            os.nice(settings.nice)
+        _be_nice()
         agent = Agent(
             settings,
             name=name,
@@ -66,8 +65,15 @@ def _begin(sender: str, conf: Any, instance: Any = None, options: Any = None, **
         )
         agent.check_broker()
     except RelayqError as error:
-        sys.stderr.write(f"relayq: {error}\n")
-        sys.exit(5)  # refused, as everywhere on the command line
+        # Out from here: Celery would log it and go on, a worker that hears rings and takes no job.
+        _refuse_to_start(str(error), 2 if isinstance(error, ConfigError) else 5)
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        home = settings.home
+        _refuse_to_start(f"cannot use {home} ({what}). Make it a folder you can write, or set RELAYQ_HOME to one", 1)
+    except Exception as error:
+        log.exception("the worker cannot start")
+        _refuse_to_start(f"unexpected {type(error).__name__}: {error}", 1)
 
 
 @signals.worker_ready.connect
@@ -135,6 +141,20 @@ def _submit(task_id: str, command: str | None, **options: Any) -> None:
             _write_answer(task_id, None, error)
         except BrokerUnavailable as trouble:
             log.error("a 1.x task could not be answered", extra={"task": task_id, "error": str(trouble)})
+
+
+def _be_nice() -> None:
+    try:
+        os.nice(settings.nice or 0)
+    except OSError:
+        raise ConfigError(
+            f"worker.nice is {settings.nice}; below 0 it needs root. Make it 0 or more, or start the worker as root"
+        ) from None
+
+
+def _refuse_to_start(sentence: str, code: int) -> NoReturn:
+    sys.stderr.write(f"relayq: {sentence}\n")
+    sys.exit(code)  # as everywhere on the command line
 
 
 def _slots(options: Any) -> int:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
 import click
@@ -42,11 +47,12 @@ class App:
     def client(self) -> Client:
         """For verbs that submit: it waits for a broker that is away. Raises ConfigError, BrokerRefused."""
         if self._client is None:
-            from relayq.cli.patience import Patient
-            from relayq.client import Client, open_store
-
             settings = self.settings
-            self._patient = Patient(open_store(settings, timeout=STORE_TIMEOUT))
+            with _leaving_at_once():
+                from relayq.cli.patience import Patient
+                from relayq.client import Client, open_store
+
+                self._patient = Patient(open_store(settings, timeout=STORE_TIMEOUT))
             self._client = Client(settings, cast("Store", self._patient))
         return self._client
 
@@ -63,12 +69,26 @@ class App:
     def job(self, id: str) -> JobHandle:
         """The job whose id begins like this, or the "last". Raises UnknownJob, AmbiguousJob, BrokerUnavailable."""
         assert self.store
-        return self.client.get(id)
+        return self.client.get(id.removesuffix("…"))  # as `relayq list` shortens it
 
     def be_patient(self) -> None:
         """From now on a broker that goes away does not end what follows a job."""
         if self._patient is not None:
             self._patient.patient = True
+
+
+@contextmanager
+def _leaving_at_once() -> Iterator[None]:
+    """While entered, Ctrl-C ends us silently: others' modules swallow a KeyboardInterrupt while they are loaded."""
+    mine = threading.current_thread() is threading.main_thread()
+    if not mine or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 pass_app = click.make_pass_decorator(App, ensure=True)

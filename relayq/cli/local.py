@@ -15,7 +15,7 @@ from pathlib import Path
 from relayq import embedded, embedded_folder, processes
 from relayq.client import open_store
 from relayq.config import Settings, broker_url_file, mask
-from relayq.errors import Refused, RelayqError
+from relayq.errors import ConfigError, Refused, RelayqError
 from relayq.store import Store
 
 START_PATIENCE = 15.0  #: seconds until the worker must have joined
@@ -67,7 +67,8 @@ def up(settings: Settings, *, port: int | None = None, slots: int | None = None)
     """
     _check_ours(settings)
     home = settings.home.absolute()
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _usable(home):
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(home):
         broker = embedded.start(home, port=port)
         record = _recorded(home)
@@ -109,7 +110,9 @@ def _start_worker(settings: Settings, home: Path, slots: int) -> _Record:
     # The file bounds itself; what the interpreter says goes to the end of it.
     log = _log_file(settings, home)
     argv = [sys.executable, "-m", "relayq", "worker", "--restart", "--slots", str(slots), "--log-file", str(log)]
-    log.parent.mkdir(parents=True, exist_ok=True)
+    with _usable(log.parent):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.touch(mode=0o600)
     spawned = processes.spawn_detached(argv, log, os.environ | {"RELAYQ_HOME": str(home)})
     record = _Record(pid=spawned.pid, token=spawned.token, name=settings.worker_name, slots=slots)
     text = json.dumps({"pid": record.pid, "token": record.token, "name": record.name, "slots": record.slots})
@@ -170,6 +173,18 @@ def _file(home: Path) -> Path:
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
     """One `up` or `down` at a time; each has a bounded end, so there is no patience to lose."""
-    with os.fdopen(os.open(home / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)) as lock:
+    with _usable(home):
+        number = os.open(home / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with os.fdopen(number) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def _usable(home: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(
+            f"cannot use {home} ({error.strerror}). Make it a folder you can write, or set RELAYQ_HOME to one"
+        ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 import redis
@@ -30,7 +31,7 @@ def translated(url: str) -> Iterator[None]:
         ) from error
     except (redis.exceptions.TimeoutError, redis.exceptions.ConnectionError) as error:
         raise BrokerUnavailable(
-            f"the broker at {where} does not answer ({error}). Is it running? See: relayq up"
+            f"the broker at {where} does not answer ({_reason(error)}). Is it running? See: relayq up"
         ) from error
     except redis.exceptions.NoPermissionError as error:
         raise BrokerRefused(f"the broker at {where} does not allow this to our user: {error}") from error
@@ -67,9 +68,19 @@ def _response_error(text: str, where: str) -> Exception:
             f"the broker at {where} has reached its memory limit. "
             "Raise its maxmemory, or shorten `keep` or `output_budget_bytes`"
         )
+    if "MISCONF" in text:
+        return BrokerUnavailable(
+            f"the broker at {where} cannot write to its disk, and takes nothing until it can: free some space there. "
+            "See its log for the reason"
+        )
     if text.startswith(("LOADING", "MASTERDOWN", "BUSY")):
         return BrokerUnavailable(f"the broker at {where} is not ready yet: {text}")
     return BrokerRefused(f"the broker at {where} answered: {text}")
+
+
+def _reason(error: Exception) -> str:
+    """Why there is no answer, without the address, which is said already."""
+    return re.sub(r"^Error -?\d+ connecting to \S+ (.+?)\.?$", r"\1", str(error), flags=re.DOTALL)
 
 
 def _place(url: str) -> str:
