@@ -154,3 +154,23 @@ def test_explain_says_why_it_waits(line: Line) -> None:
         "sentence": "j waits: there is no worker that has cuda yet",
         "machines": {"mac-mini": 'mac-mini lacks "cuda"'},
     }
+
+
+def test_long_ids_leave_room_for_what_the_job_is(line: Line) -> None:
+    """A 1.x client's ids have 43 letters; as it is listed, an id can be given back."""
+    line.submit("celery-5c768f71-c808-4890-a89b-2f218c36bcaa", command="sleep\n60")
+    line.submit("celery-00768f71-c808-4890-a89b-2f218c36bcaa", command="sleep\n60")
+    rows = line("list").stdout.splitlines()
+    assert all(len(row) <= 80 and row.endswith("sleep 60") for row in rows[1:])
+    shown = rows[2].split()[0]
+    assert shown == "celery-5c768f71-c80…"
+    assert line.json("show", shown)["id"] == "celery-5c768f71-c808-4890-a89b-2f218c36bcaa"
+
+
+def test_long_ids_are_still_told_apart(line: Line) -> None:
+    """Their first letters are what one types."""
+    for number in range(3):
+        line.submit(f"backup-of-the-photographs-{number}-of-3")
+    shown = [row.split()[0] for row in line("list").stdout.splitlines()[1:]]
+    assert shown == [f"backup-of-the-photographs-{number}…" for number in (2, 1, 0)]
+    assert [line.json("show", id)["id"][-6] for id in shown] == ["2", "1", "0"]

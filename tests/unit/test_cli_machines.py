@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -143,16 +144,19 @@ NEED_A_BROKER = {
 
 def test_worker_becomes_the_worker_process(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Options win over settings, and reach the process through its environment."""
-    became: list[tuple[str, list[str], str]] = []
-    monkeypatch.setattr(os, "execv", lambda path, argv: became.append((path, argv, os.environ["RELAYQ_LABELS"])))
+    became: list[tuple[str, list[str], dict[str, str]]] = []
+    monkeypatch.setattr(os, "execve", lambda path, argv, env: became.append((path, argv, env)))
     for name, value in (("BROKER_URL", "redis://nas:6379/0"), ("LABELS", "x"), ("WORKER_NAME", "x"), ("SLOTS", "9")):
         monkeypatch.setenv(f"RELAYQ_{name}", value)
-    result = CliRunner().invoke(cli, ["worker", "--name", "pi", "--slots", "3", "--labels", "rpi, light"])
+    given = ["--name", "pi", "--slots", "3", "--labels", "rpi, light", "--log-file", "50%.log"]
+    result = CliRunner().invoke(cli, ["worker", "--no-restart", *given])
     assert result.exit_code == 0, result.output
-    [(path, argv, labels)] = became
+    [(path, argv, env)] = became
     assert path == sys.executable
-    assert labels == "rpi,light"
+    assert env["RELAYQ_LABELS"] == "rpi,light"
+    assert env["RELAYQ_LOG_FILE"] == f"{Path.cwd()}/50%.log"
     assert {"relayq.tasks", "worker", "--concurrency=3", "--hostname=pi@%h"} <= set(argv)
+    assert not any("%.log" in word for word in argv)  # Celery would take it for a pattern
 
 
 @pytest.mark.parametrize("option", ["--labels=a/b", "--slots=0", "--name=-x", "--log-level=loud"])
@@ -244,3 +248,23 @@ def test_no_looking_verb_imports_celery(home: Path) -> None:
     argv = [sys.executable, "-c", IMPORTED, "status"]
     done = subprocess.run(argv, capture_output=True, text=True, check=True, env=env)
     assert done.stdout.splitlines()[-1] == "['redis', 'relayq.client']"
+
+
+LONG = "the-machine-in-the-cellar-below-the-stairs-of-the-old-house"
+
+
+def test_what_a_worker_offers_is_told_whole_in_eighty_columns(line: Line) -> None:
+    """The table of `relayq workers` answers which words `--needs` takes: none may be cut off."""
+    words = ("heavy", "mac", "with-a-graphics-card", "with-a-scanner", "with-much-memory")
+    line.worker(LONG, labels=words)
+    told = line("workers").stdout
+    assert all(len(row) <= 80 for row in told.splitlines())
+    assert all(word in told.split() for word in words)
+    assert all(len(row) <= 80 for row in line("status").stdout.splitlines())
+
+
+def test_why_a_worker_takes_nothing_stands_below_the_table(line: Line) -> None:
+    """Also if no job waits for it."""
+    line.store.pause("mac-mini", by="ann", note="guests")
+    for verb in ("status", "workers"):
+        assert re.search(r"^mac-mini is paused by ann since .*: guests$", line(verb).stdout, re.MULTILINE)
