@@ -66,7 +66,7 @@ class Watcher:
         """They are in the store; `began` (time.time) is before the call that brought them there."""
         with self._lock:
             for watched in jobs:
-                watched.since = began
+                watched.since, watched.epoch = began, self._store().submitted_in
 
     def not_submitted(self, jobs: Iterable[Watched]) -> None:
         """They may not be in the store, or may be another's: nothing of ours is to be believed of them."""
@@ -225,7 +225,7 @@ class Watcher:
                     watched.spec = job.spec
                 elif since is None or since != watched.since:
                     pass  # submitted since we asked
-                elif watched.new is not None and self._lost_with_the_broker(since):
+                elif watched.new is not None and self._lost_with_the_broker(watched, since):
                     watched.since = None
                     lost.append((watched, watched.new, since))
                 else:
@@ -234,13 +234,15 @@ class Watcher:
         if lost:
             self._submit_again(lost)
 
-    def _lost_with_the_broker(self, since: float) -> bool:
+    def _lost_with_the_broker(self, watched: Watched, since: float) -> bool:
         """Whether a missing record of a job submitted then never ran to its end, so that it will not run twice.
 
         A record also goes when it has been kept for long enough after the job's end. One younger than that, of a broker
-        that has been away since, was lost with what the broker had not written down.
+        that has been away or has begun a new epoch since, was lost with what the broker had not written down.
         """
-        return since <= self._lost_contact_at and time.time() - since < self._keep
+        if time.time() - since >= self._keep:
+            return False
+        return since <= self._lost_contact_at or self._store().epoch() != watched.epoch
 
     def _submit_again(self, lost: Sequence[tuple[Watched, NewJob, float]]) -> None:
         what = f"job {lost[0][0].id}" + (f" and {len(lost) - 1} more" if len(lost) > 1 else "")
@@ -257,6 +259,7 @@ class Watcher:
             with self._lock:
                 for watched, _, since in lost:
                     watched.since = began or since
+                    watched.epoch = self._store().submitted_in
 
 
 def _say(sentence: str) -> None:

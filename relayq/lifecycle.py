@@ -90,12 +90,12 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A worker runs an attempt whose claim the store has forgotten, with its last second."""
+    """A worker says that it runs an attempt, in a new epoch: its claim may be forgotten, the store's clock set."""
 
     worker: str
     number: int
     nonce: str
-    claimed_at: float | None
+    age: float | None  #: seconds since it was claimed, by the worker's clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,12 +222,21 @@ def _claimed(event: Claimed, job: Job, now: float) -> Job:
 
 def _remembered(event: Remembered, job: Job, now: float) -> Job:
     last = job.attempt
+    claimed_at = None if event.age is None else round(now - event.age, 3)
+    if job.state is State.RUNNING and last is not None and (last.number, last.nonce) == (event.number, event.nonce):
+        if claimed_at is not None and abs(last.claimed_at - claimed_at) > 1:
+            return _with_attempt(job, replace(last, claimed_at=claimed_at))
+        return job
     if job.state.ended or (last is not None and last.number >= event.number):
         raise StaleAttempt(f"attempt {event.number} of job {job.id} no longer counts")
     if job.state is State.RUNNING and last is not None:
         job = replace(_attempt_ended(job, last, Outcome(reason=Reason.WORKER_LOST), now), losses=job.losses + 1)
-    claimed_at = now if event.claimed_at is None else min(event.claimed_at, now)
-    attempt = Attempt(number=event.number, nonce=event.nonce, worker=event.worker, claimed_at=claimed_at)
+    attempt = Attempt(
+        number=event.number,
+        nonce=event.nonce,
+        worker=event.worker,
+        claimed_at=now if claimed_at is None else claimed_at,
+    )
     return replace(job, state=State.RUNNING, attempts=(*job.attempts, attempt), not_before=None)
 
 

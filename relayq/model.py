@@ -290,7 +290,7 @@ class Held:
     job: str
     number: int
     nonce: str
-    claimed_at: float | None = None  #: for a store that has forgotten it
+    age: float | None = None  #: seconds since it was claimed, by the worker's clock; only for `announce`
     progress: float | None = None  #: 0 … 1
     note: str | None = None
 

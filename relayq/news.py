@@ -22,7 +22,7 @@ class Ended:
 class Watched:
     """A job and the news of it so far. Only the Watcher changes it, under its lock; anyone may read it."""
 
-    __slots__ = ("__weakref__", "ended", "gone", "id", "new", "pieces", "since", "spec")
+    __slots__ = ("__weakref__", "ended", "epoch", "gone", "id", "new", "pieces", "since", "spec")
 
     def __init__(self, id: str, new: NewJob | None = None) -> None:
         self.id = id
@@ -31,6 +31,7 @@ class Watched:
         self.since: float | None = (
             None  #: when (time.time) it was first in the store for certain; None: on its way there
         )
+        self.epoch = 0  #: of the store, when it was submitted here
         self.pieces = 0  #: of output heard of
         self.ended: Ended | None = None
         self.gone = False  #: the store knows no such job (any more)

@@ -53,7 +53,7 @@ class Claim:
     def held(self) -> Held:
         """The attempt as the store wants it named."""
         attempt = self.job.attempts[-1]
-        return Held(job=self.job.id, number=attempt.number, nonce=attempt.nonce, claimed_at=attempt.claimed_at)
+        return Held(job=self.job.id, number=attempt.number, nonce=attempt.nonce)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,9 +94,15 @@ class Unserved(Exception):
 class Store(Protocol):
     """What every store does. All raise BrokerUnavailable where a broker can be away."""
 
+    submitted_in: int  #: the epoch of the last submission
+
     # submitting
     def submit(self, jobs: Sequence[NewJob], *, inbox: str | None = None) -> list[Job]:
         """Queue jobs, all or none; `inbox` will hear of their ends. Raises Unserved, StoreFull, IdTaken."""
+        ...
+
+    def epoch(self) -> int:
+        """The number of the current epoch; another than `submitted_in` means that jobs may have been forgotten."""
         ...
 
     def cancel(self, id: str) -> Job:

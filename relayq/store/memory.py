@@ -96,6 +96,7 @@ class MemoryStore:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.lease_floor = lease_floor
+        self.submitted_in = 0
         self._keep = keep
         self._budget = output_budget
         self._clock = clock
@@ -136,6 +137,7 @@ class MemoryStore:
             for new in fresh:
                 if new.id not in self._jobs:
                     self._add(new, inbox, now)
+            self.submitted_in = self._epoch
             for new in fresh:
                 self._ring(new.lane, new.spec.prefer)
             return [self._jobs[new.id] for new in jobs]
@@ -158,6 +160,10 @@ class MemoryStore:
                 celery_id=new.celery_id,
             )
         )
+
+    def epoch(self) -> int:
+        with self._lock:
+            return self._epoch
 
     def cancel(self, id: str) -> Job:
         with self._lock:
@@ -364,7 +370,7 @@ class MemoryStore:
                     self._progress[h.job] = (h.progress, h.note)
             for job in self._holding(worker):
                 old = job.attempts[-1].claimed_at <= now - lifecycle.reconcile_after(self.lease_floor)
-                if job.id not in terms and old:
+                if job.id not in terms and old and there.epoch == self._epoch:
                     self._give_back_quietly(job, Reason.WORKER_STOPPED, now, lost=False)
             self._pass_time(now)
             self._judge_offers(there, now)
@@ -577,15 +583,16 @@ class MemoryStore:
         job = self._jobs.get(held.job)
         if job is None:
             return False
-        if _is_current(job, held):
-            return True
+        known = _is_current(job, held)
         try:
-            event = lifecycle.Remembered(worker, held.number, held.nonce, held.claimed_at)
-            after = lifecycle.apply(event, job, now)
+            after = lifecycle.apply(lifecycle.Remembered(worker, held.number, held.nonce, held.age), job, now)
         except StaleAttempt:
             return False
-        self._save(after)
-        self._output.pop((job.id, held.number - 2), None)
+        if known:
+            self._jobs[job.id] = after
+        else:
+            self._save(after)
+            self._output.pop((job.id, held.number - 2), None)
         return True
 
     def _named(self, worker: str) -> _Worker:

@@ -55,6 +55,7 @@ PARTS = (
     "epochs",
     "claims",
 )  #: of lua/lib, in the order in which they build on each other
+ROOMY = frozenset({"submit"})  #: what is refused when the broker has no room
 
 
 class RedisStore:
@@ -76,6 +77,7 @@ class RedisStore:
         clock: Callable[[], float] | None = None,
     ) -> None:
         self.url = url
+        self.submitted_in = 0
         self.lease_floor = lease_floor
         self._clock = clock
         self._timeout = timeout
@@ -110,7 +112,11 @@ class RedisStore:
                 )
             case b"taken":
                 raise IdTaken(f"another job already has the id {answer[1].decode()}; choose another, or none")
-        return [codec.job_from_texts("", doc, job.spec) for job, doc in zip(jobs, answer[2:], strict=True)]
+        self.submitted_in = int(answer[2])
+        return [codec.job_from_texts("", doc, job.spec) for job, doc in zip(jobs, answer[3:], strict=True)]
+
+    def epoch(self) -> int:
+        return int(self._call("epoch"))
 
     def cancel(self, id: str) -> Job:
         answer = self._call("cancel", id)
@@ -422,7 +428,7 @@ class RedisStore:
     @staticmethod
     def _script(name: str) -> tuple[str, str]:
         folder = files("relayq.store") / "lua"
-        parts = [folder / "lib" / f"{part}.lua" for part in PARTS]
+        parts = [folder / "lib" / f"{part}.lua" for part in (PARTS if name in ROOMY else ("room", *PARTS))]
         text = "".join(file.read_text("utf-8") for file in (*parts, folder / f"{name}.lua"))
         return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
@@ -456,7 +462,7 @@ def _claim(texts: Sequence[Any]) -> Claim | None:
 
 
 def _said(held: Held) -> list[Any]:
-    return [held.job, held.number, held.nonce, "" if held.claimed_at is None else held.claimed_at]
+    return [held.job, held.number, held.nonce, "" if held.age is None else f"{held.age:.3f}"]
 
 
 def _flat(chunks: Sequence[Chunk]) -> Iterator[Any]:

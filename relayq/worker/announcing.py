@@ -13,7 +13,7 @@ log = logging.getLogger("relayq.worker")
 def announce(store: Store, worker: str, incarnation: str, holding: Holding) -> None:
     """Say it, submit what the store no longer knows, and say recent ends again. Raises BrokerUnavailable, Replaced."""
     held, ends = holding.all(), holding.ends()
-    running = [*held, *(end.held for end in ends)]
+    running = [*holding.aged(), *(end.held for end in ends)]
     answer = store.announce(worker, incarnation, running)
     forgotten = [job for id in answer.unknown if (job := holding.job(id)) is not None]
     if forgotten:

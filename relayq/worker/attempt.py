@@ -45,8 +45,9 @@ class Tools:
 def run(claim: Claim, tools: Tools) -> Claim | None:
     """Run one attempt to its end, say how it ended, and answer with the next job for this slot."""
     held, spec = claim.held, claim.job.spec
-    freeze_at = elapsed() + claim.term - tools.margin
-    with tools.holding.of(held, claim.job):
+    claimed_at = elapsed()
+    freeze_at = claimed_at + claim.term - tools.margin
+    with tools.holding.of(held, claim.job, since=claimed_at):
         if tools.reporter.stopping:
             return tools.reporter.give_back(held, Outcome(reason=Reason.WORKER_STOPPED), lost=False)
         try:

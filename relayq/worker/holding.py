@@ -7,9 +7,10 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from relayq.model import Chunk, Held, Job, JobSpec, OnLost, Outcome
+from relayq.supervisor.clock import elapsed
 
 REMEMBERED = 10.0  #: seconds for which an end is remembered: a restarted broker may have forgotten it
 
@@ -48,6 +49,7 @@ class Holding:
         self._lock = threading.Lock()
         self._held: dict[str, Held] = {}
         self._jobs: dict[str, Job] = {}
+        self._since: dict[Held, float] = {}  #: when it was claimed here, by the clock that counts sleep
         self._stored: dict[Held, tuple[int, int]] = {}
         self._ends: deque[End] = deque()
 
@@ -59,9 +61,11 @@ class Holding:
                 self._jobs[held.job] = job
 
     @contextmanager
-    def of(self, held: Held, job: Job | None = None) -> Iterator[None]:
-        """Hold an attempt; let go of it when its end has been said."""
+    def of(self, held: Held, job: Job | None = None, *, since: float | None = None) -> Iterator[None]:
+        """Hold an attempt, claimed at `since`, if that is known; let go of it when its end has been said."""
         self.add(held, job)
+        if since is not None:
+            self._since[held] = since
         try:
             yield
         finally:
@@ -70,11 +74,21 @@ class Holding:
                     del self._held[held.job]
                     self._jobs.pop(held.job, None)
                     self._stored.pop(held, None)
+                self._since.pop(held, None)
 
     def all(self) -> list[Held]:
         """What is held now."""
         with self._lock:
             return list(self._held.values())
+
+    def aged(self) -> list[Held]:
+        """The same, with their ages where they are known."""
+        now = elapsed()
+        with self._lock:
+            return [
+                replace(held, age=now - self._since[held]) if held in self._since else held
+                for held in self._held.values()
+            ]
 
     def get(self, job: str) -> Held | None:
         """The attempt at this job, if one is held."""

@@ -190,10 +190,11 @@ class Twins(RuleBasedStateMachine):
         latest = {held.job: held for w, _, held in self.held if w == name} if list_all else {}
         self.both(lambda s: s.pulse(name, incarnation, list(latest.values()), load=0.5, held_back=busy))
 
-    @rule(name=st.sampled_from(sorted(WORKERS)), forgotten=st.booleans())
-    def announce(self, name: str, forgotten: bool) -> None:
+    @rule(name=st.sampled_from(sorted(WORKERS)), forgotten=st.booleans(), age=st.sampled_from([None, 0.25, 50.0]))
+    def announce(self, name: str, forgotten: bool, age: float | None) -> None:
         incarnation = self.incarnations.get(name, "?")
         latest = {held.job: held for w, _, held in self.held if w == name}
+        latest = {job: replace(held, age=age) for job, held in latest.items()}
         if forgotten:  # an attempt of which the store knows nothing
             for job, held in list(latest.items()):
                 latest[job] = replace(held, number=held.number + 1, nonce=self.fresh("n"))
@@ -214,7 +215,7 @@ class Twins(RuleBasedStateMachine):
             self.clock.now = round(self.clock.now + 4.0, 3)
             for name in sorted(names):
                 self.pulse(name, True, None)
-                self.announce(name, False)
+                self.announce(name, False, None)
 
     @rule(seconds=st.sampled_from([0.001, 1.0, 4.0, 4.0, 11.0, 16.0, 400.0, -0.5, -3600.0]))
     def time_passes(self, seconds: float) -> None:

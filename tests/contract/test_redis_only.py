@@ -140,6 +140,33 @@ def test_near_its_memory_limit_the_broker_takes_no_new_jobs_but_finishes_fit(red
         store.close()
 
 
+def test_at_its_memory_limit_the_broker_still_hears_its_workers(redis_url: str) -> None:
+    """P13: without their pulses leases would run out, and nothing would ever make room again."""
+    store = RedisStore(redis_url)
+    inc = worker(store)
+    spec = JobSpec(command="true")
+    store.submit([NewJob(id=id, spec=spec, lane="any") for id in "abc"])
+    held = [claim.held for n in "xyz" if (claim := store.claim("w", inc, n))]
+    chunk = Chunk(stream=1, offset=0, data=b"hello\n")
+    try:
+        store._redis.config_set("maxmemory", str(int(store._redis.info("memory")["used_memory"]) - 1000))
+        with pytest.raises(StoreFull):
+            store.submit([NewJob(id="d", spec=spec, lane="any")])
+        store.append(held[0], [chunk])
+        assert store.finish("w", inc, held[0], DONE, [chunk]).heard
+        assert store.cancel("c").cancel_requested_at
+        assert store.pulse("w", inc, held[1:]).cancelled == ("c",)
+        with pytest.raises(StoreFull):
+            store.submit([NewJob(id="d", spec=spec, lane="any")])
+        assert worker(store)
+        store.announce("w", inc, [])
+        store.watch("me", ["b"])
+        store.leave("w", inc)
+    finally:
+        store._redis.config_set("maxmemory", "0")
+        store.close()
+
+
 def test_every_key_of_a_finished_job_expires_and_its_record_is_small(redis_url: str) -> None:
     """At most a kilobyte each, output apart; the broker started by relayq keeps hashes compact."""
     store = RedisStore(redis_url)

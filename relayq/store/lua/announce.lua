@@ -1,5 +1,5 @@
 -- In a new epoch a worker says what it runs, and what it has just finished (whose ends it says again afterwards).
--- ARGV[5] worker, [6] incarnation, [7] count, then id, number, nonce, claimed at of each attempt
+-- ARGV[5] worker, [6] incarnation, [7] count, then id, number, nonce, age of each attempt
 -- Answers {'replaced'} | {'ok', unknown jobs, (id, end of stdout, end of stderr as stored)… of the attempts that count}
 local worker = ARGV[5]
 if call('HGET', K .. 'worker:' .. worker, 'incarnation') ~= ARGV[6] then return {'replaced'} end

@@ -30,8 +30,9 @@ for n = 1, tonumber(ARGV[9]) do
     superseded[#superseded + 1] = id
   end
 end
--- A claim whose answer was lost must not look like a lost machine.
-for _, id in ipairs(call('ZRANGEBYSCORE', K .. 'held:' .. worker, '-inf', T - LEASE_FLOOR * 10 / 15)) do
+-- A claim whose answer was lost must not look like a lost machine. (In a new epoch it may have ended and been forgotten.)
+local unlisted = w.epoch == epoch() and call('ZRANGEBYSCORE', K .. 'held:' .. worker, '-inf', T - LEASE_FLOOR * 10 / 15)
+for _, id in ipairs(unlisted or {}) do
   if not listed[id] then
     local j = load(id)
     if j then

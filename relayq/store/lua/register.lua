@@ -1,6 +1,6 @@
 -- A worker starts, or starts again. What it does not say it still runs is given back as lost at once.
 -- ARGV[5] info (JSON), [6] queue, [7] ring, [8] channel, [9] nudge, [10] count, then id, number, nonce,
---   claimed at (or '') of each attempt
+--   age (or '') of each attempt
 -- Answers {'taken', why} | {'ok', now, lanes version, adopted, lane…}
 look_for_epoch(true)
 local info = cjson.decode(ARGV[5])

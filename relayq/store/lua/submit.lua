@@ -1,6 +1,6 @@
 -- Take new jobs into their lines; all or none. A job that is there already is answered as it is.
 -- ARGV[5] inbox or '', [6] count, then for each: spec, doc, anyway ('1' or '')
--- Answers {'unserved', lane…} | {'full'} | {'taken', id} | {'ok', now, doc…}
+-- Answers {'unserved', lane…} | {'full'} | {'taken', id} | {'ok', now, epoch, doc…}
 if call('EXISTS', K .. 'full') == 1 then return {'full'} end
 local inbox, count = ARGV[5], tonumber(ARGV[6])
 local jobs, unserved, seen = {}, {'unserved'}, {}
@@ -17,7 +17,7 @@ for n = 1, count do
 end
 if #unserved > 1 then return unserved end
 
-local answer, rings, unseen = {'ok', tostring(T)}, {}, false
+local answer, rings, unseen = {'ok', tostring(T), num(epoch(), 0)}, {}, false
 local place = math.max(MICROS, num(call('GET', K .. 'place'), 0) + 1)
 for n = 1, count do
   local job = jobs[n]
@@ -50,7 +50,7 @@ for n = 1, count do
     end
     rings[wish].count = rings[wish].count + 1
   end
-  answer[n + 2] = job.doc
+  answer[n + 3] = job.doc
 end
 call('SET', K .. 'place', string.format('%d', place - 1))
 for _, r in ipairs(rings) do ring(r.lane, r.count, r.prefer) end

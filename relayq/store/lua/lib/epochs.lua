@@ -69,13 +69,22 @@ local function settling(w)
   return T < num(e[2] or nil, 0) and call('SCARD', K .. 'silent') > 0
 end
 
--- A worker runs this attempt, or has just run it. If the store has forgotten the claim, it remembers now. The job, if
--- the attempt counts; nil if a newer one does, or the job has ended; false if there is no such job.
-local function announced(name, id, number, nonce, claimed_at)
+-- A worker runs this attempt, or has just run it, for `age` seconds (or '') by its own clock: so the attempt was claimed,
+-- whatever this clock has done since. If the store has forgotten the claim, it remembers now. The job, if the attempt
+-- counts; nil if a newer one does, or the job has ended; false if there is no such job.
+local function announced(name, id, number, nonce, age)
   local j = load(id)
   if not j then return false end
-  if is_current(j, number, nonce) then return j end
   local a = current(j)
+  local claimed_at = age ~= '' and math.floor((T - tonumber(age)) * 1000 + 0.5) / 1000 or nil
+  if is_current(j, number, nonce) then
+    if claimed_at and math.abs(a.claimed_at - claimed_at) > 1 then
+      a.claimed_at = claimed_at
+      call('ZADD', K .. 'held:' .. a.worker, claimed_at, id)
+      save(j)
+    end
+    return j
+  end
   if ended(j) or (a and a.number >= number) then return nil end
   if j.state == 'running' then
     close_attempt(j, {reason = 'worker_lost'})
@@ -84,7 +93,7 @@ local function announced(name, id, number, nonce, claimed_at)
     call('ZREM', K .. 'lane:' .. j.lane, id)
     call('ZREM', K .. 'due', 'retry ' .. id, 'queue ' .. id)
   end
-  begin(j, name, number, nonce, math.min(num(claimed_at, T), T))
+  begin(j, name, number, nonce, claimed_at or T)
   return j
 end
 
