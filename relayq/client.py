@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from relayq import monitoring, placement
 from relayq.config import Settings, load
-from relayq.errors import AmbiguousJob, BrokerRefused, BrokerUnavailable, NoSuchWorker, UnknownJob
+from relayq.errors import AmbiguousJob, BadSpec, BrokerRefused, BrokerUnavailable, NoSuchWorker, UnknownJob
 from relayq.following import Watcher
 from relayq.handle import Completed, JobHandle
 from relayq.model import Job, JobSpec
@@ -103,7 +103,7 @@ class Client:
             max_output_bytes=max_output_bytes,
             kill_grace=kill_grace,
         )
-        return self.submit([spec], queue_anyway=queue_anyway, ids=[id] if id else None)[0]
+        return self.submit([spec], queue_anyway=queue_anyway, ids=[id] if id is not None else None)[0]
 
     def run_on(self, name: str, command: str | Sequence[str], cwd: str | None = None, **options: Any) -> JobHandle:
         """Run a command on the worker called `name`."""
@@ -131,6 +131,8 @@ class Client:
     def map(self, commands: Iterable[str | Sequence[str]], **options: Any) -> list[JobHandle]:
         """Run many commands with the same options; 500 jobs a round trip. Handles in the order of the commands."""
         anyway = options.pop("queue_anyway", False)
+        if isinstance(commands, str):
+            raise BadSpec("map takes a list of commands; for a single one use run")
         return self.submit([make_spec(command, **options) for command in commands], queue_anyway=anyway)
 
     def submit(
@@ -283,4 +285,5 @@ def open_store(settings: Settings, *, timeout: float = 4.0) -> Store:
 
 
 def _with_need(options: dict[str, Any], need: str) -> dict[str, Any]:
-    return {**options, "needs": [*(options.get("needs") or ()), need]}
+    needs = options.get("needs") or ()
+    return {**options, "needs": [*([needs] if isinstance(needs, str) else needs), need]}

@@ -61,7 +61,7 @@ class Registered:
     """The store's answer to a worker that starts."""
 
     now: float
-    adopted: tuple[str, ...]  #: jobs among those it said it still runs that are its own
+    adopted: tuple[Held, ...]  #: those of the attempts it said it still runs that count
     lanes: tuple[str, ...]
     lanes_version: int
 

@@ -194,14 +194,14 @@ class MemoryStore:
                 new.paused, new.quarantined = there.paused, there.quarantined
                 new.misstarts, new.left_out = there.misstarts, there.left_out
             self._workers[info.name] = new
-            adopted = []
+            adopted: dict[str, Held] = {}  # of two attempts at one job the later may have superseded the earlier
             for held in running:
                 if self._announced(info.name, held, now):
                     job = self._jobs[held.job]
                     attempt = replace(job.attempts[-1], worker=info.name)
                     self._jobs[job.id] = replace(job, attempts=(*job.attempts[:-1], attempt))
                     self._renew(held, now)
-                    adopted.append(job.id)
+                    adopted[job.id] = held
             self._has_announced(self._workers[info.name])
             for job in self._holding(info.name):
                 if job.id not in adopted:
@@ -209,7 +209,7 @@ class MemoryStore:
             self._see_lanes(["any"])
             return Registered(
                 now=now,
-                adopted=tuple(adopted),
+                adopted=tuple(adopted.values()),
                 lanes=tuple(sorted(self._lanes)),
                 lanes_version=self._lanes_version,
             )

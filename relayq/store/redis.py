@@ -146,7 +146,7 @@ class RedisStore:
         return Registered(
             now=float(answer[1]),
             lanes_version=int(answer[2]),
-            adopted=tuple(id.decode() for id in answer[3]),
+            adopted=tuple(running[n - 1] for n in answer[3]),
             lanes=tuple(lane.decode() for lane in answer[4:]),
         )
 

@@ -102,7 +102,7 @@ class Agent:
         lanes = [lane for lane in registered.lanes if eligible(self._info, lane)]
         version = self._until_answered(lambda: self._store.serve(self._info.name, lanes, all=True))
         for held in running:
-            if held.job in registered.adopted:
+            if held in registered.adopted:
                 self._adopt(held)
             else:
                 self._discard(held)

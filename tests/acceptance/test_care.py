@@ -40,7 +40,9 @@ def processor_seconds(pid: int) -> float:
 def test_a_job_that_asks_for_nonsense_fails_at_once(fleet: Fleet) -> None:
     """It is the job's fault: no machine could do better."""
     fleet.start(labels="ffmpeg")
-    job = fleet.client.transcode("in.mov", "out.mp4", options='-vf "unbalanced')
+    params = {"input": "in.mov", "output": "out.mp4", "options": '-vf "unbalanced'}
+    spec = JobSpec(kind="transcode", params=params)  # as by a client that does not look
+    [job] = fleet.client.submit([spec])
     with pytest.raises(JobFailed, match=r"could not be started on w.*quotation"):
         job.get(timeout=10)
     assert len(job.job().attempts) == 1

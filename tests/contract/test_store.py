@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from relayq.errors import IdTaken, NameTaken, NoSuchWorker, Refused, Replaced, StaleAttempt, UnknownJob
-from relayq.model import Chunk, Held, JobSpec, OnLost, Outcome, Reason, State
+from relayq.model import Bell, Chunk, Held, JobSpec, OnLost, Outcome, Reason, State
 from relayq.placement import lane_for
 from relayq.store import NewJob, Unserved
 from relayq.store.memory import MemoryStore
@@ -362,12 +362,10 @@ def test_a_restarted_worker_keeps_what_it_still_runs_and_gives_back_the_rest(ben
     assert kept is not None
     assert gone is not None
     info = bench.store.workers()[1][0].info
-    from relayq.model import Bell
-
     answer = bench.store.register(
         dataclasses.replace(info, incarnation="new"), Bell(queue="q.w", ring="r", channel="c", nudge="n"), [kept.held]
     )
-    assert answer.adopted == ("kept",)
+    assert answer.adopted == (kept.held,)
     states = [job.state for job in bench.store.get(["kept", "gone"]) if job]
     assert states == [State.RUNNING, State.QUEUED]
     with pytest.raises(Replaced):
@@ -375,6 +373,28 @@ def test_a_restarted_worker_keeps_what_it_still_runs_and_gives_back_the_rest(ben
     with pytest.raises(Replaced):
         bench.claim("w", inc)
     assert bench.store.finish("w", "new", kept.held, DONE).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("forgotten", [False, True], ids=["known", "forgotten"])
+def test_of_two_attempts_at_one_job_a_restarted_worker_keeps_the_one_that_counts(bench: Bench, forgotten: bool) -> None:
+    """Its supervisor knows both: the first died with another supervisor, and nobody has heard of it yet."""
+    inc = bench.worker()
+    bench.submit("a")
+    first = Held(job="a", number=1, nonce="lost")
+    second = Held(job="a", number=2, nonce="kept")
+    if not forgotten:
+        for held in (first, second):
+            claim = bench.store.claim("w", inc, held.nonce)
+            assert claim is not None
+            assert claim.held == held
+            if held is first:
+                bench.store.give_back("w", inc, held, Outcome(reason=Reason.KILLED), lost=True)
+    info = bench.store.workers()[1][0].info
+    bell = Bell(queue="q.w", ring="r", channel="c", nudge="n")
+    answer = bench.store.register(dataclasses.replace(info, incarnation="new"), bell, [first, second])
+    assert answer.adopted == (second,)
+    answer = bench.store.register(dataclasses.replace(info, incarnation="newer"), bell, [second, first])
+    assert answer.adopted == (second,)
 
 
 def test_a_taken_name_is_refused_to_another_machine(bench: Bench) -> None:

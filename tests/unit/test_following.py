@@ -31,6 +31,10 @@ class Wire:
         self.hold: dict[str, threading.Event] = {}  #: a call of that name waits for it
         self.called: list[str] = []
 
+    @property
+    def submitted_in(self) -> int:
+        return self.store.submitted_in
+
     def __getattr__(self, name: str) -> Any:
         def call(*args: Any, **options: Any) -> Any:
             self.called.append(name)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from relayq.client import Client
 from relayq.errors import BadSpec
 from relayq.model import OnLost
 from relayq.spec import check_id, make_spec
+from relayq.store.memory import MemoryStore
 
 
 def test_a_str_is_for_the_shell_and_a_list_is_exact() -> None:
@@ -77,6 +80,26 @@ def test_what_cannot_be_is_said_in_one_sentence(command: Any, options: dict[str,
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    "submit",
+    [
+        lambda client: client.map("echo"),
+        lambda client: client.run("true", id=""),
+    ],
+)
+def test_letters_are_not_taken_for_words(submit: Callable[[Client], object]) -> None:
+    """Python would go through a str letter by letter, and an empty id is none."""
+    with pytest.raises(BadSpec):
+        submit(Client(store=MemoryStore()))
+
+
+def test_one_need_may_be_a_str() -> None:
+    """Also beside the one that the method itself brings."""
+    client = Client(store=MemoryStore())
+    job = client.run_on_mac("true", needs="ffmpeg", queue_anyway=True).job()
+    assert set(job.spec.needs) == {"mac", "ffmpeg"}
 
 
 @pytest.mark.parametrize("id", ["", "-x", "a b", "x" * 65, 3, "a/b", None])

@@ -1,7 +1,7 @@
 -- A worker starts, or starts again. What it does not say it still runs is given back as lost at once.
 -- ARGV[5] info (JSON), [6] queue, [7] ring, [8] channel, [9] nudge, [10] count, then id, number, nonce,
 --   age (or '') of each attempt
--- Answers {'taken', why} | {'ok', now, lanes version, adopted, lane…}
+-- Answers {'taken', why} | {'ok', now, lanes version, which of them are its own, lane…}
 look_for_epoch(true)
 local info = cjson.decode(ARGV[5])
 local name = info.name
@@ -22,7 +22,7 @@ call('HSET', key, 'incarnation', info.incarnation, 'slots', info.slots, 'offers'
 call('HDEL', key, 'load', 'held_back', 'grants')
 call('DEL', ARGV[6])
 
-local mine, adopted = {}, {}
+local mine = {} -- job → which of them; of two attempts at one job the later may have superseded the earlier
 for n = 1, tonumber(ARGV[10]) do
   local i = 11 + (n - 1) * 4
   local id = ARGV[i]
@@ -37,8 +37,7 @@ for n = 1, tonumber(ARGV[10]) do
       save(j)
     end
     renew(j, a)
-    mine[id] = true
-    adopted[#adopted + 1] = id
+    mine[id] = n
   end
 end
 has_announced(name)
@@ -53,6 +52,8 @@ for _, id in ipairs(call('ZRANGE', K .. 'held:' .. name, 0, -1)) do
   end
 end
 if call('SADD', K .. 'lanes', 'any') == 1 then call('INCR', K .. 'lanes:version') end
+local adopted = {}
+for _, n in pairs(mine) do adopted[#adopted + 1] = n end
 local answer = {'ok', tostring(T), num(call('GET', K .. 'lanes:version'), 0), adopted}
 for _, lane in ipairs(call('SMEMBERS', K .. 'lanes')) do answer[#answer + 1] = lane end
 return answer
