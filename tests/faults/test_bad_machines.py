@@ -45,7 +45,7 @@ def fill(folder: Path) -> Path:
     return file
 
 
-def test_a_full_disk_ends_no_job_that_runs_and_loses_no_end(fleet: Fleet, small_disk: Path) -> None:
+def test_a_full_disk_ends_no_job_that_runs_and_loses_no_end(small_disk: Path, fleet: Fleet) -> None:
     """What runs needs no disk but for what nobody has heard yet."""
     a = fleet.start("a", home=small_disk)
     handle = fleet.run(2, exit_code=4)
@@ -58,7 +58,7 @@ def test_a_full_disk_ends_no_job_that_runs_and_loses_no_end(fleet: Fleet, small_
     assert a.running
 
 
-def test_with_a_full_disk_a_job_that_needs_a_file_goes_to_another_machine(fleet: Fleet, small_disk: Path) -> None:
+def test_with_a_full_disk_a_job_that_needs_a_file_goes_to_another_machine(small_disk: Path, fleet: Fleet) -> None:
     """It is not the job's fault: given back uncounted, and its machine is left out for a while."""
     a = fleet.start("a", home=small_disk)
     fill(small_disk)
@@ -72,7 +72,7 @@ def test_with_a_full_disk_a_job_that_needs_a_file_goes_to_another_machine(fleet:
     assert a.running
 
 
-def test_with_a_full_disk_output_goes_on_without_a_broker(fleet: Fleet, small_disk: Path) -> None:
+def test_with_a_full_disk_output_goes_on_without_a_broker(small_disk: Path, fleet: Fleet) -> None:
     """Nowhere to put it: the job must not stop or fail for that, and its end is heard."""
     a = fleet.start("a", home=small_disk)
     command = "i=0; while [ $i -lt 40 ]; do i=$((i+1)); head -c 100000 /dev/zero; sleep 0.1; done; exit 6"
@@ -88,7 +88,7 @@ def test_with_a_full_disk_output_goes_on_without_a_broker(fleet: Fleet, small_di
 
 
 def test_a_worker_on_a_full_disk_starts_when_there_is_room_and_says_what_is_wrong(
-    fleet: Fleet, small_disk: Path
+    small_disk: Path, fleet: Fleet
 ) -> None:
     """A service manager starts it again and again; the sentence says what to do."""
     filler = fill(small_disk)
@@ -105,6 +105,16 @@ def test_a_worker_on_a_full_disk_starts_when_there_is_room_and_says_what_is_wron
         filler.unlink()
         fleet.restart(a)
     assert fleet.run(0.2).get(timeout=15) == expected_output(0.2)
+
+
+def test_a_home_that_is_not_writable_is_a_sentence_at_start(small_disk: Path, fleet: Fleet) -> None:
+    """Which folder, and what to do."""
+    assert _run("mount", "-o", "remount,ro", small_disk)
+    a = fleet.start("a", home=small_disk, wait=False)
+    a.meant_to_run = False
+    assert a.wait(15) != 0
+    assert str(small_disk) in a.tail()
+    assert "Traceback" not in a.tail()
 
 
 @contextmanager
