@@ -66,6 +66,11 @@ def reconcile_after(floor: float = LEASE_FLOOR) -> float:
     return floor * 10 / 15
 
 
+def late_after(floor: float = LEASE_FLOOR) -> float:
+    """Seconds after which a pulse is too late to say what its worker does not run (3 s)."""
+    return floor * 3 / 15
+
+
 def retry_delay(spec: JobSpec, failures: int) -> float:
     """Seconds before the next attempt, after so many failures: doubling, up to five minutes."""
     return min(spec.retry_delay * 2.0 ** min(failures - 1, 30), RETRY_DELAY_LIMIT)

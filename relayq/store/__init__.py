@@ -180,8 +180,14 @@ class Store(Protocol):
         *,
         load: float | None = None,
         held_back: str | None = None,
+        said_at: float | None = None,
+        asking: Sequence[str] = (),
     ) -> Pulse:
-        """Heartbeat and renewal of all attempts of a worker; `held_back`: why it wants nothing new. Raises Replaced."""
+        """Heartbeat and renewal of all attempts of a worker; `held_back`: why it wants nothing new. Raises Replaced.
+
+        `asking`: nonces of claims whose answers it waits for. `said_at`: when this is said, by its reckoning of the
+        store's time: a late pulse renews, but what it does not list may have been claimed since.
+        """
         ...
 
     def announce(self, worker: str, incarnation: str, running: Sequence[Held]) -> Announced:

@@ -347,6 +347,8 @@ class MemoryStore:
         *,
         load: float | None = None,
         held_back: str | None = None,
+        said_at: float | None = None,
+        asking: Sequence[str] = (),
     ) -> Pulse:
         with self._lock:
             there = self._checked(worker, incarnation)
@@ -368,9 +370,10 @@ class MemoryStore:
                     cancelled.append(h.job)
                 if h.progress is not None or h.note is not None:
                     self._progress[h.job] = (h.progress, h.note)
-            for job in self._holding(worker):
+            timely = said_at is None or now - said_at <= lifecycle.late_after(self.lease_floor)
+            for job in self._holding(worker) if timely and there.epoch == self._epoch else ():
                 old = job.attempts[-1].claimed_at <= now - lifecycle.reconcile_after(self.lease_floor)
-                if job.id not in terms and old and there.epoch == self._epoch:
+                if job.id not in terms and old and job.attempts[-1].nonce not in asking:
                     self._give_back_quietly(job, Reason.WORKER_STOPPED, now, lost=False)
             self._pass_time(now)
             self._judge_offers(there, now)

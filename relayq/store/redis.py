@@ -249,8 +249,11 @@ class RedisStore:
         *,
         load: float | None = None,
         held_back: str | None = None,
+        said_at: float | None = None,
+        asking: Sequence[str] = (),
     ) -> Pulse:
-        args: list[Any] = [worker, incarnation, "" if load is None else f"{load:.2f}", held_back or "", len(held)]
+        args: list[Any] = [worker, incarnation, "" if load is None else f"{load:.2f}", held_back or ""]
+        args += ["" if said_at is None else said_at, " ".join(asking), len(held)]
         for h in held:
             said = {k: v for k, v in (("progress", h.progress), ("message", h.note)) if v is not None}
             args += [h.job, h.number, h.nonce, codec.dumps(said) if said else ""]

@@ -112,6 +112,7 @@ class Agent:
             self._info,
             self._holding,
             lease_floor=self._settings.lease_floor,
+            store_now=registered.now,
             lanes_version=version,
             sessions=self._sessions,
             replaced=self._replaced,

@@ -48,7 +48,7 @@ def run(claim: Claim, tools: Tools) -> Claim | None:
     claimed_at = elapsed()
     freeze_at = claimed_at + claim.term - tools.margin
     with tools.holding.of(held, claim.job, since=claimed_at):
-        if tools.reporter.stopping:
+        if tools.reporter.stopping or freeze_at <= elapsed():  # the answer came too late to begin anything
             return tools.reporter.give_back(held, Outcome(reason=Reason.WORKER_STOPPED), lost=False)
         try:
             plan = plan_of(spec)

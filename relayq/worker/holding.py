@@ -52,11 +52,28 @@ class Holding:
         self._since: dict[Held, float] = {}  #: when it was claimed here, by the clock that counts sleep
         self._stored: dict[Held, tuple[int, int]] = {}
         self._ends: deque[End] = deque()
+        self._asking: set[str] = set()
+
+    def asks(self, nonce: str) -> None:
+        """A claim is on its way, until `add` or `asked`: what comes of it is ours, though it is not held yet."""
+        with self._lock:
+            self._asking.add(nonce)
+
+    def asked(self, nonce: str) -> None:
+        """Nothing came of that claim, or nobody listens for it any more."""
+        with self._lock:
+            self._asking.discard(nonce)
+
+    def asking(self) -> list[str]:
+        """The nonces of all claims on their way."""
+        with self._lock:
+            return list(self._asking)
 
     def add(self, held: Held, job: Job | None = None) -> None:
         """Hold an attempt from now on: the next pulse renews it."""
         with self._lock:
             self._held[held.job] = held
+            self._asking.discard(held.nonce)
             if job is not None:
                 self._jobs[held.job] = job
 

@@ -34,6 +34,7 @@ class Pulser(threading.Thread):
         holding: Holding,
         *,
         lease_floor: float,
+        store_now: float,
         lanes_version: int,
         sessions: Sessions,
         replaced: Callable[[], None],
@@ -46,6 +47,7 @@ class Pulser(threading.Thread):
         self._holding = holding
         self._interval = pulse_interval(lease_floor)
         self._margin = freeze_margin(lease_floor)
+        self._store_ahead = store_now - elapsed()  #: of our clock, in seconds; a round trip too little
         self._lanes_version = lanes_version
         self._sessions = sessions
         self._replaced = replaced
@@ -84,11 +86,19 @@ class Pulser(threading.Thread):
             self._due.clear()
 
     def _beat(self) -> None:
+        asking = self._holding.asking()  # before what is held, so that nothing is missed between the two
         held = self._holding.all()
         sent_at = elapsed()
         answer = self._store.pulse(
-            self._info.name, self._info.incarnation, held, load=os.getloadavg()[0], held_back=self._held_back()
+            self._info.name,
+            self._info.incarnation,
+            held,
+            load=os.getloadavg()[0],
+            held_back=self._held_back(),
+            said_at=self._store_ahead + sent_at,
+            asking=asking,
         )
+        self._store_ahead = answer.now - elapsed()
         if self._away:
             log.info("broker back")
             self._away = False

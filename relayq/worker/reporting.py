@@ -6,8 +6,9 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from relayq.errors import BrokerUnavailable, Replaced, StaleAttempt
@@ -23,6 +24,12 @@ T = TypeVar("T")
 
 class LetGo(Exception):
     """The worker stops: what runs, runs on under the supervisor, and the next worker takes care of it."""
+
+
+@dataclass(slots=True)
+class _Asking:
+    nonce: str
+    claim: Claim | None = None
 
 
 class Reporter:
@@ -51,16 +58,16 @@ class Reporter:
 
     def claim(self) -> Claim | None:
         """The next job for a slot; None if there is none, or this worker has been replaced."""
-        nonce = _nonce()
         try:
-            asked_at, claim = self._until_heard(
-                lambda repeat: (
-                    elapsed(),
-                    self._store.claim(self.worker, self.incarnation, nonce, repeat=repeat),
-                ),
-                tries=3,
-            )
-            return _received_at(asked_at, claim)
+            with self._asking() as asking:
+                asked_at, asking.claim = self._until_heard(
+                    lambda repeat: (
+                        elapsed(),
+                        self._store.claim(self.worker, self.incarnation, asking.nonce, repeat=repeat),
+                    ),
+                    tries=3,
+                )
+                return _received_at(asked_at, asking.claim)
         except (Replaced, BrokerUnavailable):
             return None  # the pulse finds out as well, and does what is to be done
 
@@ -69,15 +76,19 @@ class Reporter:
         *first, last = [*batches(chunks)] or [[]]
         for batch in first:
             self._append_until_heard(held, batch)
-        nonce = None if self._stopping.is_set() else _nonce()
-        asked_at, answer = self._until_heard(
-            lambda repeat: (
-                elapsed(),
-                self._store.finish(self.worker, self.incarnation, held, outcome, last, next_nonce=nonce, repeat=repeat),
+        with self._asking() as asking:
+            nonce = None if self._stopping.is_set() else asking.nonce
+            asked_at, answer = self._until_heard(
+                lambda repeat: (
+                    elapsed(),
+                    self._store.finish(
+                        self.worker, self.incarnation, held, outcome, last, next_nonce=nonce, repeat=repeat
+                    ),
+                )
             )
-        )
-        self._holding.has_ended(held, outcome, last)
-        return _received_at(asked_at, self._heard(held, answer))
+            asking.claim = answer.next
+            self._holding.has_ended(held, outcome, last)
+            return _received_at(asked_at, self._heard(held, answer))
 
     def give_back(self, held: Held, outcome: Outcome, *, lost: bool) -> Claim | None:
         """The end of an attempt that is not the job's doing; answers with the next job for the slot."""
@@ -90,6 +101,17 @@ class Reporter:
     def append(self, held: Held, chunks: Sequence[Chunk]) -> None:
         """Output of a running attempt. Raises StaleAttempt, BrokerUnavailable."""
         self._store.append(held, chunks)
+
+    @contextmanager
+    def _asking(self) -> Iterator[_Asking]:
+        """The pulse must not disown what a claim on its way may bring."""
+        asking = _Asking(_nonce())
+        self._holding.asks(asking.nonce)
+        try:
+            yield asking
+        finally:
+            if asking.claim is None:
+                self._holding.asked(asking.nonce)
 
     def _append_until_heard(self, held: Held, batch: Sequence[Chunk]) -> None:
         with contextlib.suppress(StaleAttempt):  # the finish is told so, too

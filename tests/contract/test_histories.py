@@ -184,11 +184,22 @@ class Twins(RuleBasedStateMachine):
     def release(self, name: str) -> None:
         self.both(lambda s: s.release(name))
 
-    @rule(name=st.sampled_from(sorted(WORKERS)), list_all=st.booleans(), busy=st.sampled_from([None, None, "busy"]))
-    def pulse(self, name: str, list_all: bool, busy: str | None) -> None:
+    @rule(
+        name=st.sampled_from(sorted(WORKERS)),
+        list_all=st.booleans(),
+        busy=st.sampled_from([None, None, "busy"]),
+        asking=st.booleans(),
+        ago=st.sampled_from([None, None, 1.0, 3.0, 12.0]),
+    )
+    def pulse(self, name: str, list_all: bool, busy: str | None, asking: bool, ago: float | None) -> None:
         incarnation = self.incarnations.get(name, "?")
-        latest = {held.job: held for w, _, held in self.held if w == name} if list_all else {}
-        self.both(lambda s: s.pulse(name, incarnation, list(latest.values()), load=0.5, held_back=busy))
+        mine = {held.job: held for w, _, held in self.held if w == name}
+        latest = list(mine.values()) if list_all else []
+        said_at = None if ago is None else round(self.clock.now - ago, 3)
+        nonces = [held.nonce for held in mine.values()][:1] if asking else []
+        self.both(
+            lambda s: s.pulse(name, incarnation, latest, load=0.5, held_back=busy, said_at=said_at, asking=nonces)
+        )
 
     @rule(name=st.sampled_from(sorted(WORKERS)), forgotten=st.booleans(), age=st.sampled_from([None, 0.25, 50.0]))
     def announce(self, name: str, forgotten: bool, age: float | None) -> None:
@@ -214,7 +225,7 @@ class Twins(RuleBasedStateMachine):
         for _ in range(times):
             self.clock.now = round(self.clock.now + 4.0, 3)
             for name in sorted(names):
-                self.pulse(name, True, None)
+                self.pulse(name, True, None, False, None)
                 self.announce(name, False, None)
 
     @rule(seconds=st.sampled_from([0.001, 1.0, 4.0, 4.0, 11.0, 16.0, 400.0, -0.5, -3600.0]))

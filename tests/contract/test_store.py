@@ -338,6 +338,37 @@ def test_a_job_lost_too_often_is_poison(bench: Bench) -> None:
     assert (job.state, job.reason, job.losses, len(job.attempts)) == (State.FAILED, Reason.POISON, 3, 3)
 
 
+def test_a_claim_on_its_way_is_not_given_back(bench: Bench) -> None:
+    """Its answer may be held up by a link that comes back; then the process would start twice."""
+    inc = bench.worker()
+    bench.submit("a")
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    nonce = claim.held.nonce
+    for _ in range(3):
+        bench.clock.now += 4
+        bench.store.pulse("w", inc, asking=["another", nonce])
+    assert bench.store.pulse("w", inc, [claim.held]).term
+    bench.clock.now += 4
+    bench.store.pulse("w", inc, asking=["another"])
+    [job] = bench.store.get(["a"])
+    assert job is not None
+    assert job.state is State.QUEUED
+
+
+def test_a_late_pulse_gives_nothing_back(bench: Bench) -> None:
+    """Sent before the claim, it comes through a mended link long after it."""
+    inc = bench.worker()
+    said_at = bench.clock.now
+    bench.submit("a")
+    assert bench.claim("w", inc) is not None
+    bench.clock.now += 11
+    bench.store.pulse("w", inc, said_at=said_at)
+    assert bench.store.get(["a"])[0].state is State.RUNNING  # type: ignore[union-attr]
+    bench.store.pulse("w", inc, said_at=bench.clock.now - 1)
+    assert bench.store.get(["a"])[0].state is State.QUEUED  # type: ignore[union-attr]
+
+
 def test_what_its_worker_does_not_list_is_given_back_uncounted(bench: Bench) -> None:
     """A claim whose answer was lost must not look like a lost machine (P4)."""
     inc = bench.worker()

@@ -139,3 +139,20 @@ def test_after_a_short_sleep_everything_goes_on(fleet: Fleet) -> None:
     owner.thaw()
     result = handle.result(timeout=30)
     assert (result.state, len(result.attempts)) == (State.SUCCEEDED, 1)
+
+
+@pytest.mark.usefixtures("links_can_be_cut")
+def test_a_claim_whose_answer_comes_late_starts_nothing_twice(fleet: Fleet) -> None:
+    """The link holds it up for longer than an attempt may go unlisted, shorter than a slot waits for an answer."""
+    a = fleet.start("a", slots=2)
+    fleet.run(0.1).get(timeout=10)  # a broker that does not know the finishing script yet asks for it
+    # They say nothing, so that the slot has nothing else to wait for; the second is there to claim with.
+    held = [fleet.client.run(f"sleep {seconds}", on="a") for seconds in (1, 1.2)]
+    wait_until(lambda: all(handle.job().attempts for handle in held), 10, fleet.logs)
+    handle = fleet.run(2, on="a")
+    fleet.cut(a, "from")
+    wait_until(lambda: handle.job().attempts, 10, fleet.logs)
+    time.sleep(LEASE_FLOOR)
+    fleet.restore(a, "from")
+    assert handle.result(timeout=30).state is State.SUCCEEDED
+    assert [line.what for line in fleet.records.of(handle.id)].count("start") == 1

@@ -1,6 +1,7 @@
 -- A worker's heartbeat: it is there, it holds these attempts.
 -- ARGV[5] worker, [6] incarnation, [7] load or '', [8] why it takes nothing new by its own choice, or '',
---   [9] count, then id, number, nonce, progress (JSON or '') of each
+--   [9] when it said so by its reckoning of our time, or '', [10] nonces of its claims on their way,
+--   [11] count, then id, number, nonce, progress (JSON or '') of each
 -- Answers {'replaced'} | {'ok', now, lanes version, '1' if work is waiting, terms, superseded, cancelled,
 --   why it is quarantined (JSON) or '', rings that wait in its queue, '1' if it has to announce what it runs}
 local worker = ARGV[5]
@@ -16,8 +17,8 @@ if ARGV[8] ~= '' then call('HSET', key, 'held_back', ARGV[8]) else call('HDEL', 
 local unheard = call('LLEN', w.queue)
 
 local terms, superseded, cancelled, listed = {}, {}, {}, {}
-for n = 1, tonumber(ARGV[9]) do
-  local i = 10 + (n - 1) * 4
+for n = 1, tonumber(ARGV[11]) do
+  local i = 12 + (n - 1) * 4
   local id, number, nonce = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
   local j = load(id)
   if j and is_current(j, number, nonce) then
@@ -30,12 +31,17 @@ for n = 1, tonumber(ARGV[9]) do
     superseded[#superseded + 1] = id
   end
 end
--- A claim whose answer was lost must not look like a lost machine. (In a new epoch it may have ended and been forgotten.)
-local unlisted = w.epoch == epoch() and call('ZRANGEBYSCORE', K .. 'held:' .. worker, '-inf', T - LEASE_FLOOR * 10 / 15)
+-- A claim whose answer was lost must not look like a lost machine. But what is late itself knows nothing of newer claims,
+-- and in a new epoch an attempt may have ended and been forgotten.
+local timely = T - num(ARGV[9], T) <= LEASE_FLOOR * 3 / 15
+local unlisted = timely and w.epoch == epoch()
+  and call('ZRANGEBYSCORE', K .. 'held:' .. worker, '-inf', T - LEASE_FLOOR * 10 / 15)
 for _, id in ipairs(unlisted or {}) do
   if not listed[id] then
     local j = load(id)
-    if j then
+    if j and string.find(ARGV[10], current(j).nonce, 1, true) then
+      -- It is on its way.
+    elseif j then
       give_back(j, {reason = 'worker_stopped'}, false)
     else
       call('ZREM', K .. 'held:' .. worker, id)
