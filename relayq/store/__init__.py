@@ -122,8 +122,11 @@ class Store(Protocol):
         """The version of the set of lanes, and the lanes."""
         ...
 
-    def leave(self, worker: str, incarnation: str) -> None:
-        """Say goodbye for now; what still runs there is kept for it for 2 minutes. Raises Replaced."""
+    def leave(self, worker: str, incarnation: str, held: Sequence[Held] = ()) -> Mapping[Held, float]:
+        """Say goodbye for now; what still runs there is kept for it for 2 minutes at least. Raises Replaced.
+
+        Answers for how many seconds, for those attempts that count.
+        """
         ...
 
     def remove_worker(self, worker: str) -> None:

@@ -228,13 +228,17 @@ class MemoryStore:
         with self._lock:
             return self._lanes_version, tuple(sorted(self._lanes))
 
-    def leave(self, worker: str, incarnation: str) -> None:
+    def leave(self, worker: str, incarnation: str, held: Sequence[Held] = ()) -> dict[Held, float]:
         with self._lock:
             now = self._now()
             self._checked(worker, incarnation).seen_at = now - self.lease_floor
-            for job in self._holding(worker):
-                if job.id in self._leases:
-                    self._leases[job.id] = max(self._leases[job.id], now + lifecycle.HANDING_OVER)
+            kept = {}
+            for h in held:
+                job = self._jobs.get(h.job)
+                if job is not None and _is_current(job, h):
+                    kept[h] = max(self._renew(h, now), lifecycle.HANDING_OVER)
+                    self._leases[h.job] = now + kept[h]
+            return kept
 
     def remove_worker(self, worker: str) -> None:
         with self._lock:

@@ -157,12 +157,17 @@ class RedisStore:
         version, *lanes = self._call("lanes")
         return int(version), tuple(lane.decode() for lane in lanes)
 
-    def leave(self, worker: str, incarnation: str) -> None:
-        if self._call("leave", worker, incarnation, "", repr(HANDING_OVER)) != b"ok":
+    def leave(self, worker: str, incarnation: str, held: Sequence[Held] = ()) -> dict[Held, float]:
+        args: list[Any] = [worker, incarnation, "", repr(HANDING_OVER), len(held)]
+        for h in held:
+            args += [h.job, h.number, h.nonce]
+        answer = self._call("leave", *args)
+        if isinstance(answer, bytes):
             raise _replaced(worker)
+        return {held[n - 1]: float(seconds) for n, seconds in _rows(answer, 2)}
 
     def remove_worker(self, worker: str) -> None:
-        match self._call("leave", worker, "", "1", "0"):
+        match self._call("leave", worker, "", "1"):
             case b"unknown":
                 raise _no_such(worker)
             case b"busy":

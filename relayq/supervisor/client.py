@@ -126,9 +126,9 @@ class Session:
         """Undoes `freeze`. A job frozen by its deadline waits for `deadlines`."""
         self._send({"op": "thaw", "key": key})
 
-    def deadlines(self, seconds_from_now: dict[str, float | None]) -> None:
-        """Moves deadlines; thaws what waited for that. None: never."""
-        self._send({"op": "deadlines", "in": seconds_from_now})
+    def deadlines(self, seconds_from_now: dict[str, float | None], *, thaw: bool = True) -> None:
+        """Moves deadlines; None: never. A deadline that has passed is moved, and its job thawed, only with `thaw`."""
+        self._send({"op": "deadlines", "in": seconds_from_now, "thaw": thaw})
 
     def forget(self, key: str) -> None:
         """The outcome has arrived where it belongs; the supervisor need not keep it."""

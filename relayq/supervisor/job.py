@@ -14,7 +14,7 @@ from relayq.supervisor import family, outcome, system
 from relayq.supervisor.clock import awake, elapsed
 from relayq.supervisor.delivery import COALESCE, Delivery
 from relayq.supervisor.output import Kept
-from relayq.supervisor.pipes import PAUSE, Pipes
+from relayq.supervisor.pipes import NEVER, Pipes
 from relayq.supervisor.spawn import Child
 
 # Most jobs are over before this; the loop is not bothered with their pipes, one read at the end gets all.
@@ -25,7 +25,6 @@ _PATIENCE = 5.0  # seconds after KILL; what does not die then is stuck in the ke
 _HOLDER_PATIENCE = 0.5  # seconds for a pipe held open by somebody who is no family
 _DEADLINE_CHECK = 1.0  # the loop's own timers stand still while the machine sleeps
 
-_NEVER = float("inf")
 _ASKED, _DEADLINE = "asked", "deadline"
 
 
@@ -57,7 +56,7 @@ class Job:
         self._ended = ended
         self.started = now  #: by the clock that stands still during sleep
         self._watch_at = self.wake_at
-        self._flush_at = _NEVER
+        self._flush_at = NEVER
         self._timeout: float | None = order.get("timeout")
         self._grace: float = order["grace"]
         self._may_freeze: bool = order.get("freeze", True)
@@ -67,11 +66,11 @@ class Job:
         self._frozen_seconds = 0.0
         self._group: int | None = child.pid  # None when it is known to be empty
         self._outside: dict[int, str | None] = {}
-        self._kill_at = _NEVER
-        self._give_up_at = _NEVER
+        self._kill_at = NEVER
+        self._give_up_at = NEVER
         self._status = 0
         self._end: tuple[float, float] | None = None  # (awake clock, wall) of the main process' end
-        self._holder_until = _NEVER
+        self._holder_until = NEVER
         self.renew(order.get("deadline"), now)
 
     # What the worker asks for.
@@ -82,6 +81,10 @@ class Job:
         if seconds is None or seconds > 0:
             self._thaw(_DEADLINE, now)
         self.plan(now)
+
+    def deadline_passed(self) -> bool:
+        """Whether another machine may have been given this job since."""
+        return self._deadline is not None and elapsed() >= self._deadline
 
     def freeze(self, now: float) -> None:
         """Stops the family where it stands."""
@@ -94,17 +97,20 @@ class Job:
         self.plan(now)
 
     def stop(self, reason: str, grace: float | None, now: float) -> None:
-        """TERM to the family now, KILL after the grace. A second stop can only shorten the grace."""
+        """TERM to the family now, KILL after the grace (0: at once). A second stop can only shorten the grace."""
         kill_at = now + (self._grace if grace is None else max(0.0, grace))
         if not self.main_lives:
             return
         if self.reason is None:
             self.reason = reason
             self._kill_at = kill_at
-            # A frozen process finds TERM waiting when it goes on.
-            self._signal(signal.SIGTERM, signal.SIGCONT)
+            if kill_at <= now:
+                self._kill(now)  # also what is frozen, which does not go on for it
+            else:
+                # A frozen process finds TERM waiting when it goes on.
+                self._signal(signal.SIGTERM, signal.SIGCONT)
             self._unfreeze(now)
-        elif self._give_up_at == _NEVER:
+        elif self._give_up_at == NEVER:
             self._kill_at = min(self._kill_at, kill_at)
         self.plan(now)
 
@@ -129,26 +135,24 @@ class Job:
 
     def tick(self, now: float) -> None:
         """Does what is due."""
-        if now >= self._watch_at or self._pipes.paused:
-            self._watch_at = _NEVER
+        if now >= self._watch_at or now >= self._pipes.resume_at:
+            self._watch_at = NEVER
             self._pipes.watch()
         if now >= self._flush_at:
-            self._flush_at = now + COALESCE if self.delivery.live(now) else _NEVER
+            self._flush_at = now + COALESCE if self.delivery.live(now) else NEVER
         if not self.main_lives:
             self._sweep(now)
         elif self.reason is not None:
             self._press(now)
         elif not self._frozen_by and self._timeout is not None and now >= self._timeout_at(self._timeout):
             self.stop("timed_out", None, now)
-        elif self._may_freeze and self._deadline is not None and elapsed() >= self._deadline:
+        elif self._may_freeze and self.deadline_passed():
             self._freeze(_DEADLINE, now)
         self.plan(now)
 
     def plan(self, now: float) -> None:
         """Sets `wake_at`."""
-        wake_at = min(self._watch_at, self._flush_at)
-        if self._pipes.paused:
-            wake_at = min(wake_at, now + PAUSE)
+        wake_at = min(self._watch_at, self._flush_at, self._pipes.resume_at)
         if not self.main_lives:
             wake_at = min(wake_at, now + _LOOK_AGAIN)
         elif self.reason is not None:
@@ -180,11 +184,10 @@ class Job:
     # Within.
 
     def _has_data(self) -> None:
-        if self._flush_at == _NEVER and self.delivery.session is not None:
+        if self._flush_at == NEVER and self.delivery.session is not None:
             self._flush_at = awake() + COALESCE
             self.wake_at = min(self.wake_at, self._flush_at)
-        if self._pipes.paused:
-            self.wake_at = min(self.wake_at, awake() + PAUSE)
+        self.wake_at = min(self.wake_at, self._pipes.resume_at)
 
     def _timeout_at(self, timeout: float) -> float:
         return self.started + timeout + self._frozen_seconds
@@ -216,7 +219,7 @@ class Job:
             self._kill(now)
 
     def _kill(self, now: float) -> None:
-        if self._give_up_at == _NEVER:
+        if self._give_up_at == NEVER:
             self._give_up_at = now + _PATIENCE
         self._kill_at = now + 0.1  # again: somebody may have been born meanwhile
         self._signal(signal.SIGKILL)
@@ -231,7 +234,7 @@ class Job:
         elif self._pipes.open:
             # A process that is no family any more, or was never ours, holds the pipe: take what comes.
             self._pipes.drain()
-            if self._holder_until == _NEVER:
+            if self._holder_until == NEVER:
                 self._holder_until = now + _HOLDER_PATIENCE
             if self._pipes.open and now < self._holder_until:
                 return

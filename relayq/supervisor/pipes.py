@@ -4,27 +4,29 @@ import os
 import selectors
 from collections.abc import Callable
 
+from relayq.supervisor.clock import awake
 from relayq.supervisor.output import Kept
 
 _READ_BYTES = 64 << 10
 # A job that prints for ever must not take a whole core from the others: once it has filled its head,
-# each megabyte is followed by a pause (about 40 MB/s).
+# each megabyte is followed by a pause (less than 50 MB/s).
 _BURST_BYTES = 1 << 20
-PAUSE = 0.02
+_PAUSE = 0.02
+NEVER = float("inf")
 _DRAIN_BYTES = 4 << 20
 
 
 class Pipes:
     """The reading ends, and what came out of them."""
 
-    __slots__ = ("_burst", "_fds", "_on_data", "_selector", "kept", "paused", "watched")
+    __slots__ = ("_burst", "_fds", "_on_data", "_selector", "kept", "resume_at", "watched")
 
     def __init__(
         self, out: int, err: int, kept: Kept, selector: selectors.BaseSelector, on_data: Callable[[], None]
     ) -> None:
         self.kept = kept
         self.watched = False
-        self.paused = False  #: the owner calls `watch` again after PAUSE
+        self.resume_at = NEVER  #: when the owner is to call `watch` again, after a pause
         self._fds = {out: 1, err: 2}
         self._selector = selector
         self._on_data = on_data
@@ -37,7 +39,7 @@ class Pipes:
 
     def watch(self) -> None:
         """Starts, or after a pause goes on, to read whenever there is something."""
-        self.paused = False
+        self.resume_at = NEVER
         if not self.watched:
             self.watched = True
             for fd in self._fds:
@@ -81,7 +83,7 @@ class Pipes:
 
     def _pause(self) -> None:
         self._burst = 0
-        self.paused = True
+        self.resume_at = awake() + _PAUSE
         self.watched = False
         for fd in self._fds:
             self._selector.unregister(fd)

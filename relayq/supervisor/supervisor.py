@@ -172,9 +172,9 @@ class Supervisor:
         if (job := self._jobs.get(key)) is not None:
             job.thaw(awake())
 
-    def renew(self, key: str, seconds: float | None) -> None:
+    def renew(self, key: str, seconds: float | None, *, thaw: bool) -> None:
         """Moves a job's deadline."""
-        if (job := self._jobs.get(key)) is not None:
+        if (job := self._jobs.get(key)) is not None and (thaw or not job.deadline_passed()):
             job.renew(seconds, awake())
 
     def forget(self, key: str) -> None:

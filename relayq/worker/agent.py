@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from relayq.config import Settings
 from relayq.errors import BadSpec, BrokerRefused, BrokerUnavailable, Replaced
-from relayq.lifecycle import HANDING_OVER, freeze_margin, pulse_interval
+from relayq.lifecycle import freeze_margin, pulse_interval
 from relayq.model import Bell, Held, Pulse
 from relayq.placement import eligible, lane_for
 from relayq.spec import make_spec
@@ -187,8 +187,9 @@ class Agent:
             self._jobs_ended.wait(LINGER)
 
     def _let_go(self) -> None:
-        held = self._holding.all()  # before the slots let go of it
+        held = set(self._holding.all())  # before the slots let go of it
         self._stopping.set()
+        held.update(self._holding.all())
         self._sessions.interrupt()
         if self._chores is not None:
             self._chores.stop()
@@ -198,20 +199,20 @@ class Agent:
                 self._pulser.stop()
                 if self._pulser is not threading.current_thread():
                     self._pulser.join(GOODBYE)
-            self._say_goodbye(held)
+            self._say_goodbye(list(held))
         self._lock.release()
         self._gone.set()
 
     def _say_goodbye(self, held: Sequence[Held]) -> None:
         try:
-            self._pulse_store.leave(self._info.name, self._info.incarnation)
+            kept = self._pulse_store.leave(self._info.name, self._info.incarnation, held)
         except (BrokerUnavailable, Replaced) as error:
             log.warning("left without saying goodbye: %s", error)
             return
-        # The store keeps them for the next worker, so they need not stop meanwhile.
-        left = HANDING_OVER - freeze_margin(self._settings.lease_floor)
+        # The store keeps them for the next worker, so they need not stop meanwhile. (Not so what is another's by now.)
+        margin = freeze_margin(self._settings.lease_floor)
         try:
-            give_time(self._settings.home, {key_of(h): left for h in held})
+            give_time(self._settings.home, {key_of(h): seconds - margin for h, seconds in kept.items()})
         except SupervisorError as error:
             log.warning("no supervisor: %s", error)
 
@@ -266,7 +267,7 @@ class Agent:
         """A process whose attempt no longer counts does not go on running unseen."""
         log.info("ending a superseded process", extra={"job": held.job, "attempt": held.number})
         session = self._sessions.of(key_of(held))
-        session.stop(key_of(held), reason=attempt.SUPERSEDED)
+        session.stop(key_of(held), reason=attempt.SUPERSEDED, grace=0.0)
         session.forget(key_of(held))
 
     def _sweep_workspaces(self, running: list[Held]) -> None:

@@ -115,34 +115,37 @@ class Pulser(threading.Thread):
 
     def _obey(self, answer: Pulse, held: Sequence[Held], sent_at: float) -> None:
         attempts = {h.job: h for h in held}
-        for reason, jobs in (("cancelled", answer.cancelled), (SUPERSEDED, answer.superseded)):
+        # No grace for what is superseded: its successor is at work, perhaps on the same files.
+        for reason, grace, jobs in (("cancelled", None, answer.cancelled), (SUPERSEDED, 0.0, answer.superseded)):
             for job in jobs:
                 # A slot that has said the end meanwhile holds it no more.
                 if self._holding.get(job) == attempts[job]:
                     key = key_of(attempts[job])
-                    self._sessions.of(key).stop(key, reason=reason)
+                    self._sessions.of(key).stop(key, reason=reason, grace=grace)
         passed = elapsed() - sent_at
         self._set_deadlines(
             {attempts[job]: term - self._margin - passed for job, term in answer.term.items() if job in attempts}
         )
 
-    def _set_deadlines(self, seconds: dict[Held, float]) -> None:
+    def _set_deadlines(self, seconds: dict[Held, float], *, thaw: bool = True) -> None:
         """How long each attempt may go on without another answer (P5)."""
         by_session: dict[Session, dict[str, float | None]] = defaultdict(dict)
         for held, left in seconds.items():
             key = key_of(held)
             by_session[self._sessions.of(key)][key] = left
         for session, deadlines in by_session.items():
-            session.deadlines(deadlines)
+            session.deadlines(deadlines, thaw=thaw)
 
     def _broker_away(self, error: BrokerUnavailable) -> None:
         if not self._away:
             log.warning("broker away", extra={"error": str(error)})
         self._away = True
         if _refused(error):
-            # Its host answers that no broker is there: no job can be given away, so none need stop (P5).
+            # Its host answers that no broker is there: no job can be given away, so none need stop (P5). What stopped
+            # before may have been given away before.
+            left = 3 * self._interval + self._margin
             try:
-                self._set_deadlines(dict.fromkeys(self._holding.all(), 3 * self._interval + self._margin))
+                self._set_deadlines(dict.fromkeys(self._holding.all(), left), thaw=False)
             except SupervisorError:
                 self._sessions.drop()
 

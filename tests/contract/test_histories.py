@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from relayq.errors import RelayqError
-from relayq.model import Bell, Chunk, Held, JobSpec, OnLost, Outcome, Reason, State, WorkerInfo
+from relayq.model import Bell, Chunk, Held, JobSpec, OnLost, Outcome, Pulse, Reason, State, WorkerInfo
 from relayq.placement import eligible, lane_for
 from relayq.store import NewJob, Store, Unserved
 from relayq.store.memory import MemoryStore
@@ -47,6 +47,13 @@ outcomes = st.one_of(
 )
 
 
+def _in_milliseconds(answer: Any) -> Any:
+    """Redis answers numbers as texts of 14 digits."""
+    if isinstance(answer, Pulse):
+        return replace(answer, term=_in_milliseconds(answer.term))
+    return {key: round(seconds, 3) for key, seconds in answer.items()} if isinstance(answer, dict) else answer
+
+
 class Twins(RuleBasedStateMachine):
     """Whatever is asked of both stores, both answer the same and hold the same records."""
 
@@ -73,7 +80,7 @@ class Twins(RuleBasedStateMachine):
         answers = []
         for store in (self.memory, self.lua):
             try:
-                answers.append(call(store))
+                answers.append(_in_milliseconds(call(store)))
             except (RelayqError, Unserved) as error:
                 answers.append(type(error))
         assert answers[0] == answers[1]
@@ -234,7 +241,8 @@ class Twins(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(sorted(WORKERS)))
     def leave(self, name: str) -> None:
-        self.both(lambda s: s.leave(name, self.incarnations.get(name, "?")))
+        mine = [held for w, _, held in self.held if w == name]
+        self.both(lambda s: s.leave(name, self.incarnations.get(name, "?"), mine))
 
     @rule()
     def list_pages(self) -> None:

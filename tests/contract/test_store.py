@@ -142,8 +142,10 @@ def test_a_restarted_workers_jobs_are_kept_for_it(bench: Bench) -> None:
     """Two minutes, so that an upgrade does not look like a loss (P10)."""
     inc, other = bench.worker(), bench.worker("other")
     bench.submit("a")
-    assert bench.claim("w", inc) is not None
-    bench.store.leave("w", inc)
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    stale = Held(job="a", number=1, nonce="superseded")
+    assert bench.store.leave("w", inc, [stale, claim.held]) == {claim.held: 120.0}
     for _ in range(29):
         bench.clock.now += 4
         bench.store.pulse("other", other)
@@ -151,6 +153,18 @@ def test_a_restarted_workers_jobs_are_kept_for_it(bench: Bench) -> None:
     bench.clock.now += 5
     bench.store.pulse("other", other)
     assert bench.claim("other", other) is not None
+
+
+def test_a_leaving_workers_long_job_keeps_its_longer_lease(bench: Bench) -> None:
+    """A tenth of an hour is more than two minutes."""
+    inc = bench.worker()
+    bench.submit("a")
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    for _ in range(300):
+        bench.clock.now += 12
+        bench.store.pulse("w", inc, [claim.held])
+    assert bench.store.leave("w", inc, [claim.held]) == {claim.held: pytest.approx(360)}
 
 
 def test_a_new_lane_changes_the_version(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import pytest
@@ -10,7 +11,7 @@ from relayq.model import Reason, State
 from tests.conftest import wait_until
 
 from .fleet import LEASE_FLOOR, Fleet
-from .records import expected_output
+from .records import expected_output, script
 
 
 def test_its_jobs_go_to_another_machine_as_attempt_2(fleet: Fleet) -> None:
@@ -102,6 +103,29 @@ def test_a_stale_process_is_ended_when_its_machine_comes_back_and_is_not_heard(f
     ]
     assert result.stdout.decode() == expected_output(6)
     assert not any(line.what == "end" and line.attempt == 1 for line in fleet.records.of(handle.id))
+
+
+@pytest.mark.parametrize("told", ["nothing", "to stop"])
+def test_what_was_frozen_and_superseded_never_goes_on(fleet: Fleet, told: str) -> None:
+    """Not by the worker's goodbye, which keeps what it still has; and not to clean up: its successor is at work."""
+    a = fleet.start("a")
+    handle = fleet.command(f"trap 'say end; exit' TERM; {script(6)}")
+    fleet.running(handle)
+    fleet.start("b")
+    a.signal(signal.SIGSTOP)
+    fleet.running(handle, attempt=2)
+    if told == "to stop":
+        a.meant_to_run = False
+        a.signal(signal.SIGTERM)
+    a.signal(signal.SIGCONT)
+    result = handle.result(timeout=30)
+    assert [x.worker for x in result.attempts] == ["a", "b"]
+    assert result.stdout.decode() == expected_output(6)
+    if told == "to stop":
+        fleet.restart(a)
+    wait_until(lambda: not a.of_role("job"), 15, fleet.logs)
+    [second] = [line.at for line in fleet.records.of(handle.id) if (line.what, line.attempt) == ("start", 2)]
+    assert not [line for line in fleet.records.of(handle.id) if line.attempt == 1 and line.at > second]
 
 
 @pytest.mark.usefixtures("links_can_be_cut")

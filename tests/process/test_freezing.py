@@ -47,6 +47,18 @@ def test_deadline_freezes_and_renewal_thaws(session: Session, other: Session):
     until(lambda: printed(other) > before, "it ticks again")
 
 
+def test_a_deadline_that_has_passed_is_moved_only_to_thaw(session: Session, other: Session):
+    """A worker that cannot ask the store may prolong, but another machine may have what has stopped already."""
+    session.start(sh("J/1", TICKER, deadline=0.3))
+    other.deadlines({"J/1": 0.6}, thaw=False)
+    until(lambda: state(other) == "frozen", "the job is frozen")
+    frozen_at = printed(other)
+    other.deadlines({"J/1": 60.0}, thaw=False)
+    assert state(other) == "frozen"
+    other.deadlines({"J/1": 60.0})
+    until(lambda: printed(other) > frozen_at, "it ticks again")
+
+
 def test_renewed_deadline_does_not_freeze(session: Session, other: Session):
     """As long as the worker is heard, the job runs."""
     session.start(sh("J/1", "sleep 1; echo done; sleep 300", deadline=0.4))

@@ -1,16 +1,24 @@
 -- A worker goes: for a while, or (removed) for good. ARGV[5] worker, [6] incarnation or '' for any, [7] '1' if removed,
--- [8] seconds what it still runs is kept for it (handing over)
--- Answers 'ok' | 'replaced' | 'unknown' | 'busy' (removed while it is online or holds an attempt)
+-- [8] seconds that what it still runs is kept for it at least (handing over), [9] count, then id, number, nonce of each
+-- Answers {which of them, for how many seconds…} (of those that count) | 'ok' (removed) | 'replaced' | 'unknown' | 'busy' (removed while it is online or holds an attempt)
 local worker = ARGV[5]
 local key = K .. 'worker:' .. worker
 if call('HEXISTS', K .. 'workers', worker) == 0 then return 'unknown' end
 if ARGV[6] ~= '' and call('HGET', key, 'incarnation') ~= ARGV[6] then return 'replaced' end
 if ARGV[7] == '' then
   call('HSET', key, 'seen_at', tostring(T - LEASE_FLOOR))
-  for _, id in ipairs(call('ZRANGE', K .. 'held:' .. worker, 0, -1)) do
-    call('ZADD', K .. 'due', 'XX', 'GT', T + tonumber(ARGV[8]), 'lease ' .. id)
+  local kept = {}
+  for n = 1, tonumber(ARGV[9]) do
+    local i = 10 + (n - 1) * 3
+    local j = load(ARGV[i])
+    if j and is_current(j, tonumber(ARGV[i + 1]), ARGV[i + 2]) then
+      local seconds = math.max(renew(j, current(j)), tonumber(ARGV[8]))
+      call('ZADD', K .. 'due', T + seconds, 'lease ' .. j.id)
+      kept[#kept + 1] = n
+      kept[#kept + 1] = tostring(seconds)
+    end
   end
-  return 'ok'
+  return kept
 end
 if online(call('HGET', key, 'seen_at')) or call('ZCARD', K .. 'held:' .. worker) > 0 then return 'busy' end
 for _, lane in ipairs(call('SMEMBERS', K .. 'serves:' .. worker)) do call('SREM', K .. 'servers:' .. lane, worker) end
