@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         OutputTruncated,
         RelayqError,
         ResultTimeout,
+        SetupError,
         StoreFull,
         UnknownJob,
     )
@@ -55,6 +56,7 @@ _HOME = {
     "RelayqError": "relayq.errors",
     "Result": "relayq.model",
     "ResultTimeout": "relayq.errors",
+    "SetupError": "relayq.errors",
     "State": "relayq.model",
     "StoreFull": "relayq.errors",
     "UnknownJob": "relayq.errors",
@@ -78,6 +80,7 @@ __all__ = [
     "RelayqError",
     "Result",
     "ResultTimeout",
+    "SetupError",
     "State",
     "StoreFull",
     "UnknownJob",

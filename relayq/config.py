@@ -50,6 +50,12 @@ class Settings:
     #: In the file either `broker.url`, or `host` with `port`, `db`, `username` and `password`. If nothing
     #: is set, the broker that `relayq up` started on this machine.
     broker_url: str | None = field(default=None, repr=False)
+    #: The same Redis for whoever administers it (tokens, machines, backups); on the broker's machine only.
+    admin_url: str | None = field(default=None, repr=False)
+    #: Where the server answers: `http://HOST:PORT`. Upgrades and joining come from there.
+    server_url: str | None = None
+    #: The port on which the server of this machine answers.
+    server_port: int = 7117
     #: What this machine's worker is called: 1 to 64 letters, digits, `.`, `_` or `-`. By default the host's
     #: name up to its first dot.
     worker_name: str = field(default_factory=_host_name)
@@ -142,6 +148,9 @@ class Setting:
 
 SETTINGS = (
     Setting("broker_url", "broker.url", values.broker_url, secret=True),
+    Setting("admin_url", "broker.admin_url", values.broker_url, secret=True),
+    Setting("server_url", "server.url", values.http_url),
+    Setting("server_port", "server.port", values.whole("a port number, 1 to 65535", 1, 65535)),
     Setting("worker_name", "worker.name", values.worker_name),
     Setting("slots", "worker.max_concurrent", values.whole("a whole number from 1 to 1024", 1, 1024)),
     Setting("labels", "worker.labels", values.labels, ", ".join),
@@ -179,7 +188,9 @@ def _from_environment(env: Mapping[str, str]) -> Iterator[_Found]:
 def _from_file(file: Path) -> Iterator[_Found]:
     given = _flat(file, _parsed(file))
     known = {
-        key: _checked(_READERS[key], value, f"{file}: {key}", secret=key in {"broker.url", "broker.password"})
+        key: _checked(
+            _READERS[key], value, f"{file}: {key}", secret=key in {"broker.url", "broker.admin_url", "broker.password"}
+        )
         for key, value in given.items()
         if value is not None
     }
@@ -187,6 +198,7 @@ def _from_file(file: Path) -> Iterator[_Found]:
         if one in known and other in known:
             raise ConfigError(f"{file}: {one} and {other} say the same thing: keep one of them")
     address = {key: value for key, value in known.items() if key in _FILE_ONLY and key.startswith("broker.")}
+    address = {key: value for key, value in address.items() if key != "broker.admin_url"}
     if address and "broker.url" in known:
         raise ConfigError(f"{file}: broker.url says it all: write {', '.join(address)} into it")
     if address:

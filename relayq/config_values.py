@@ -147,6 +147,20 @@ def broker_url(value: object) -> str:
     return url
 
 
+def http_url(value: object) -> str:
+    """Where a server answers, without a path."""
+    rule = "a URL such as http://100.64.0.1:7117"
+    url = text(value).rstrip("/")
+    try:
+        parts = urlsplit(url)
+        there = parts.hostname and parts.port != 0
+    except ValueError:
+        raise ValueError(rule) from None
+    if parts.scheme not in {"http", "https"} or not there or parts.path or re.search(r"[\s?#]", url):
+        raise ValueError(rule)
+    return url
+
+
 def host(value: object) -> str:
     """A host's name or address; an IPv6 address without its brackets."""
     name = text(value)

@@ -17,7 +17,8 @@ RelayqError
 ├── JobFailed            the job ended without success (raised by `get` and `wait`)
 ├── OutputTruncated      the output was longer than is kept, so it is not the whole value
 ├── ResultTimeout        the job has not ended within the time given (also a TimeoutError)
-└── ConfigError          a setting is unknown or has a wrong value
+├── ConfigError          a setting is unknown or has a wrong value
+└── SetupError           a machine could not be set up, upgraded or restored
 """
 
 from __future__ import annotations
@@ -106,3 +107,7 @@ class ResultTimeout(RelayqError, TimeoutError):
 
 class ConfigError(RelayqError):
     """A setting is unknown or has a wrong value."""
+
+
+class SetupError(RelayqError):
+    """A machine could not be set up, upgraded or restored."""

@@ -110,6 +110,9 @@ def test_every_field_has_its_variable(load):
     """RELAYQ_ and the field's name in capitals: nothing to look up, and no field without one."""
     values = {
         "RELAYQ_BROKER_URL": "unix:///run/redis.sock?db=1",
+        "RELAYQ_ADMIN_URL": "redis://admin:x@a",
+        "RELAYQ_SERVER_URL": "http://100.64.0.1:7117/",
+        "RELAYQ_SERVER_PORT": "80",
         "RELAYQ_WORKER_NAME": "n",
         "RELAYQ_SLOTS": "3",
         "RELAYQ_LABELS": "x",
@@ -128,6 +131,9 @@ def test_every_field_has_its_variable(load):
     assert fields == {setting.field for setting in config.SETTINGS}
     assert {name: getattr(found, name) for name in fields} == {
         "broker_url": "unix:///run/redis.sock?db=1",
+        "admin_url": "redis://admin:x@a",
+        "server_url": "http://100.64.0.1:7117",
+        "server_port": 80,
         "worker_name": "n",
         "slots": 3,
         "labels": ("x",),
@@ -201,8 +207,10 @@ def test_broker_comes_from_environment_then_file_then_the_started_one(load, tmp_
         ("worker: {slots: 2, max_concurrent: 2}", ["worker.slots and worker.max_concurrent", "keep one"]),
         ("broker: {url: 'redis://a', host: b}", ["broker.url and broker.host", "keep one"]),
         ("broker: {url: 'redis://a', password: b}", ["broker.url says it all", "broker.password"]),
+        ("broker: {admin_url: 'redis://'}", ["broker.admin_url is not right"]),
+        ("server: {url: 'ftp://a'}", ["server.url is 'ftp://a'", "http://"]),
         ("worker: [a, b]", ["worker is a list", "group of keys"]),
-        ("just words", ["must hold the groups broker, worker, jobs, logging"]),
+        ("just words", ["must hold the groups broker, server, worker, jobs, logging"]),
         ("worker:\n  name: [\nbroker: x", ["line 3", "is not valid YAML"]),
         ("worker: {name: !!python/object:os.system x}", ["line 1", "is not valid YAML"]),
         ("worker: {name: 2020-13-45}", ["is not valid YAML"]),
