@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 import shutil
@@ -13,6 +14,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
+
+from relayq.store.acl import line as acl_line
 
 
 def wait_until(
@@ -51,11 +55,14 @@ def redis_binary() -> str:
 
 @contextlib.contextmanager
 def serve_redis(folder: Path) -> Iterator[str]:
-    """A Redis of our own with a password; its URL."""
+    """A Redis of our own; its URL, whose user may do no more than a machine that joined (`as_admin` may all)."""
     port, password = free_port(), secrets.token_hex(8)
+    sha = hashlib.sha256(password.encode()).hexdigest()
+    acl = folder / "users.acl"
+    acl.write_text("\n".join([acl_line("default", "worker", sha), acl_line("admin", "admin", sha)]) + "\n")
     config = folder / "redis.conf"
     config.write_text(
-        f'bind 127.0.0.1\nport {port}\nrequirepass {password}\nsave ""\ndir "{folder}"\n'
+        f'bind 127.0.0.1\nport {port}\naclfile "{acl}"\nsave ""\ndir "{folder}"\n'
         "hash-max-ziplist-value 2048\nmaxmemory-policy noeviction\n"
     )
     process = subprocess.Popen([redis_binary(), str(config)], stdout=subprocess.DEVNULL)
@@ -73,6 +80,11 @@ def serve_redis(folder: Path) -> Iterator[str]:
         process.wait()
 
 
+def as_admin(url: str) -> str:
+    """The same Redis for a user who may do everything."""
+    return url.replace("redis://:", "redis://admin:")
+
+
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One Redis for all tests of this process; its URL."""
@@ -80,14 +92,17 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-@pytest.fixture
-def redis_url(redis_server: str) -> str:
-    """An empty Redis."""
-    import redis
+@pytest.fixture(scope="session")
+def admin(redis_server: str) -> Iterator[redis.Redis]:
+    """A client that may do everything there."""
+    with redis.Redis.from_url(as_admin(redis_server)) as client:
+        yield client
 
-    with redis.Redis.from_url(redis_server) as client:
-        client.flushall()
-        # Scripts stay: loading them is tested where a server starts.
+
+@pytest.fixture
+def redis_url(redis_server: str, admin: redis.Redis) -> str:
+    """An empty Redis."""
+    admin.flushall()  # scripts stay: loading them is tested where a server starts
     return redis_server
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from relayq.client import Client
 from relayq.config import Settings
@@ -124,12 +125,9 @@ def fleet(redis_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Ite
 
 
 @pytest.fixture(scope="module")
-def crew(redis_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def crew(redis_server: str, admin: redis.Redis, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """Two workers that many tests share: mac-mini (mac, heavy; 2 slots) and rpi4-worker (rpi, light; 4 slots)."""
-    import redis
-
-    with redis.Redis.from_url(redis_server) as client:
-        client.flushall()
+    admin.flushall()
     fleet = Fleet(redis_server, tmp_path_factory.mktemp("crew"))
     fleet.start("mac-mini", slots=2, labels="mac,heavy", wait=False)
     fleet.start("rpi4-worker", slots=4, labels="rpi,light", wait=False)

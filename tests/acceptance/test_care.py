@@ -147,7 +147,7 @@ def test_after_an_upgrade_the_old_supervisors_jobs_are_adopted(fleet: Fleet) -> 
     spec = JobSpec(command="echo before; sleep 3; echo after; exit 3")
     store.submit([NewJob(id="old-job", spec=spec, lane=lane_for(spec), anyway=True)])
     info = WorkerInfo(name="w", identity=identity(home), incarnation="old", slots=2)
-    store.register(info, Bell(queue="q", ring="r", channel="c", nudge="n"))
+    store.register(info, Bell(queue="relayq.ring.q", ring="r", channel="/0.c", nudge="n"))
     store.serve("w", ["any"], all=True)
     claim = store.claim("w", "old", "nonce")
     assert claim is not None

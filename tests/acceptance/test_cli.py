@@ -63,7 +63,7 @@ class Actor(threading.Thread):
         self._outcome: Outcome | None = None
 
     def __enter__(self) -> Actor:
-        self.store.register(self.info, Bell(queue="q", ring="r", channel="c", nudge="n"))
+        self.store.register(self.info, Bell(queue="relayq.ring.q", ring="r", channel="/0.c", nudge="n"))
         self.store.serve("actor", ["any"], all=True)
         self.start()
         return self

@@ -14,7 +14,7 @@ from relayq.errors import BrokerRefused, BrokerUnavailable
 from relayq.model import JobSpec
 from relayq.store import NewJob
 from relayq.store.redis import RedisStore
-from tests.conftest import free_port, serve_redis, wait_until
+from tests.conftest import as_admin, free_port, serve_redis, wait_until
 
 from .test_cli import Shell
 
@@ -72,7 +72,7 @@ def test_a_broker_whose_disk_is_full_is_waited_for(tmp_path: Path) -> None:
     """It takes writes again when there is space: no reason for a worker to give up, and a sentence for its owner."""
     folder = tmp_path / "redis"
     folder.mkdir()
-    with serve_redis(folder) as url, redis.Redis.from_url(url) as client:
+    with serve_redis(folder) as url, redis.Redis.from_url(as_admin(url)) as client:
         client.config_set("save", "3600 1")
         shutil.rmtree(folder)
         client.set("x", "y")

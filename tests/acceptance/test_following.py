@@ -17,7 +17,7 @@ from relayq.errors import BrokerRefused, ResultTimeout, UnknownJob
 from relayq.store import Store
 from relayq.store.memory import MemoryStore
 from relayq.store.redis import RedisStore
-from tests.conftest import free_port, redis_binary, wait_until
+from tests.conftest import as_admin, free_port, redis_binary, wait_until
 from tests.unit.following import Hand, Threads
 
 NEVER = 1e9  #: seconds: the news alone must do
@@ -43,7 +43,8 @@ def hand(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 def blocked(hand: Hand, readers: int = 1) -> bool:
     """Whether as many clients read their inbox (Redis only)."""
     assert isinstance(hand.store, RedisStore)
-    return sum(c["cmd"] == "xread" for c in hand.store._redis.client_list()) == readers
+    with redis.Redis.from_url(as_admin(hand.store.url)) as admin:
+        return sum(c["cmd"] == "xread" for c in admin.client_list()) == readers
 
 
 # ── one job, many who wait ──
@@ -259,7 +260,10 @@ class Broker:
         self.port = free_port()
         self.url = f"redis://:secret@127.0.0.1:{self.port}/0"
         self._config = folder / "redis.conf"
-        self._config.write_text(f'bind 127.0.0.1\nport {self.port}\nrequirepass secret\nsave ""\ndir "{folder}"\n')
+        self._config.write_text(
+            f'bind 127.0.0.1\nport {self.port}\nrequirepass secret\nsave ""\ndir "{folder}"\n'
+            "user admin on >secret ~* &* +@all\n"
+        )
         self.start()
 
     def start(self) -> None:
@@ -320,7 +324,7 @@ def test_a_refusal_reaches_every_thread_that_waits(broker: Broker) -> None:
         handles = client.map(["true"] * 4)
         threads = Threads(*(h.get for h in handles), lambda: list(client.as_completed(handles)))
         wait_until(lambda: blocked(hand))
-        with redis.Redis.from_url(broker.url) as admin:
+        with redis.Redis.from_url(as_admin(broker.url)) as admin:
             admin.config_set("requirepass", "changed")
             admin.client_kill_filter(_type="normal", skipme=True)
         assert [type(answer) for answer in threads.ended()] == [BrokerRefused] * 5

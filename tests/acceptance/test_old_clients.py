@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from relayq.model import State
-from tests.conftest import wait_until
+from tests.conftest import as_admin, wait_until
 
 from .conftest import Fleet
 
@@ -77,7 +77,7 @@ def test_an_empty_command_is_answered_too(crew: Fleet, tmp_path: Path) -> None:
 
 def test_a_refusal_of_the_store_is_answered_too(crew: Fleet, tmp_path: Path) -> None:
     """Near the limit of its memory the broker takes no new jobs; a 1.x client is told so, in words it has."""
-    with redis.Redis.from_url(crew.url) as broker:
+    with redis.Redis.from_url(as_admin(crew.url)) as broker:
         broker.setrange("ballast", 32 << 20, "x")  # beside it the buffers of connections, which come and go, are little
         broker.config_set("maxmemory", int(broker.info("memory")["used_memory"] / 0.92))
         try:

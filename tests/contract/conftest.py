@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import redis
 
 from relayq.model import Bell, JobSpec, Outcome, Reason, WorkerInfo
 from relayq.placement import eligible, lane_for
@@ -29,10 +30,11 @@ class Clock:
 class Bench:
     """A store and the few calls that tests make of it again and again."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, admin: redis.Redis | None = None) -> None:
         self.store = store
         self.clock = clock
         self.counter = 0
+        self.admin = admin
 
     def nonce(self) -> str:
         self.counter += 1
@@ -42,7 +44,7 @@ class Bench:
         info = WorkerInfo(
             name=name, identity=identity or f"id-{name}", incarnation=self.nonce(), slots=slots, labels=labels
         )
-        bell = Bell(queue=f"q.{name}", ring=f"ring {name}", channel=f"c.{name}", nudge=f"nudge {name}")
+        bell = Bell(queue=f"relayq.ring.{name}", ring=f"ring {name}", channel=f"/0.c.{name}", nudge=f"nudge {name}")
         answer = self.store.register(info, bell)
         self.store.serve(name, [lane for lane in answer.lanes if eligible(info, lane)], all=True)
         return info.incarnation
@@ -59,7 +61,7 @@ class Bench:
         if isinstance(self.store, MemoryStore):
             return self.store.rings(worker)
         assert isinstance(self.store, RedisStore)
-        return int(self.store._redis.llen(f"q.{worker}"))
+        return int(self.store._redis.llen(f"relayq.ring.{worker}"))
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -70,5 +72,5 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
         yield Bench(MemoryStore(clock=clock), clock)
     else:
         store = RedisStore(request.getfixturevalue("redis_url"), clock=clock)
-        yield Bench(store, clock)
+        yield Bench(store, clock, request.getfixturevalue("admin"))
         store.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
@@ -19,7 +20,7 @@ from relayq.placement import eligible, lane_for
 from relayq.store import NewJob, Store, Unserved
 from relayq.store.memory import MemoryStore
 from relayq.store.redis import RedisStore
-from tests.conftest import serve_redis
+from tests.conftest import as_admin, serve_redis
 
 from .conftest import Clock
 
@@ -64,8 +65,9 @@ class Twins(RuleBasedStateMachine):
         self.clock = Clock()
         self.memory = MemoryStore(clock=self.clock)
         self.lua = RedisStore(self.url, clock=self.clock)
+        self.admin = redis.Redis.from_url(as_admin(self.url))
         # Script cache and schema survive: only the data goes.
-        self.lua._redis.flushall()
+        self.admin.flushall()
         self.jobs: list[str] = []
         self.held: list[tuple[str, str, Held]] = []  #: every attempt ever claimed: stale ones speak as well
         self.incarnations: dict[str, str] = {}
@@ -74,6 +76,7 @@ class Twins(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.lua.close()
+        self.admin.close()
 
     def both(self, call: Callable[[Store], Any]) -> Any:
         """The one answer (or the one refusal) of both stores."""
@@ -92,7 +95,7 @@ class Twins(RuleBasedStateMachine):
         assert mine == theirs
         assert self.memory.counts() == self.lua.counts()
         assert self.memory.workers() == self.lua.workers()
-        rings = {name: int(self.lua._redis.llen(f"q.{name}")) for name in self.incarnations}
+        rings = {name: int(self.lua._redis.llen(f"relayq.ring.{name}")) for name in self.incarnations}
         assert {name: self.memory.rings(name) for name in self.incarnations} == rings
 
     def fresh(self, prefix: str) -> str:
@@ -109,7 +112,7 @@ class Twins(RuleBasedStateMachine):
         info = WorkerInfo(
             name=name, identity=name, incarnation=self.fresh("i"), slots=SLOTS[name], labels=WORKERS[name]
         )
-        bell = Bell(queue=f"q.{name}", ring="ring", channel="c", nudge="n")
+        bell = Bell(queue=f"relayq.ring.{name}", ring="ring", channel="/0.c", nudge="n")
         mine = [h for w, _, h in self.held if w == name] if running else []
         self.incarnations[name] = info.incarnation
         answers = []
@@ -224,7 +227,7 @@ class Twins(RuleBasedStateMachine):
     def the_broker_restarts(self) -> None:
         self.memory.restarted()
         self.lua._redis.hset("relayq:epoch", "run_id", "another process")
-        self.lua._redis.script_flush()
+        self.admin.script_flush()
         self.both(lambda s: s.lanes()[0])
 
     @rule(names=st.sets(st.sampled_from(sorted(WORKERS)), min_size=1), times=st.integers(1, 6))

@@ -13,6 +13,7 @@ from relayq.model import Bell, Chunk, JobSpec, WorkerInfo
 from relayq.store import NewJob
 from relayq.store.redis import RedisStore
 from relayq.store.trouble import translated
+from tests.conftest import as_admin
 
 WORDS = "command not allowed when used memory > 'maxmemory'"
 
@@ -22,11 +23,12 @@ def full(redis_url: str) -> Iterator[RedisStore]:
     """A store with a worker that holds one job, at the limit of its memory."""
     store = RedisStore(redis_url)
     store.register(
-        WorkerInfo(name="w", identity="w", incarnation="i", slots=1), Bell(queue="q", ring="r", channel="c", nudge="n")
+        WorkerInfo(name="w", identity="w", incarnation="i", slots=1),
+        Bell(queue="relayq.ring.q", ring="r", channel="/0.c", nudge="n"),
     )
     store.serve("w", ["any"], all=True)
     store.submit([NewJob(id="held", spec=JobSpec(command="true"), lane="any")])
-    with redis.Redis.from_url(redis_url) as client:
+    with redis.Redis.from_url(as_admin(redis_url)) as client:
         client.config_set("maxmemory", client.info("memory")["used_memory"] - 100_000)
         yield store
         client.config_set("maxmemory", 0)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import redis
 
 from relayq.errors import BrokerRefused, BrokerUnavailable, StoreFull
 from relayq.model import Bell, Chunk, JobSpec, Outcome, Reason, WorkerInfo
@@ -47,7 +48,7 @@ def listener(answer: bytes | None) -> Iterator[int]:
 
 def worker(store: RedisStore, slots: int = 1000) -> str:
     info = WorkerInfo(name="w", identity="w", incarnation="i", slots=slots)
-    store.register(info, Bell(queue="q", ring="r", channel="c", nudge="n"))
+    store.register(info, Bell(queue="relayq.ring.q", ring="r", channel="/0.c", nudge="n"))
     store.serve("w", ["any"], all=True)
     return "i"
 
@@ -107,17 +108,21 @@ def test_another_major_schema_is_refused(redis_url: str) -> None:
     store.close()
 
 
-def test_a_redis_that_is_too_old_is_refused(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redis_that_is_too_old_is_refused(
+    redis_url: str, admin: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With its version and the way out; looked at when the scripts are loaded."""
     monkeypatch.setattr(redis_store, "MIN_VERSION", (99, 0))
     store = RedisStore(redis_url)
-    store._redis.script_flush()
+    admin.script_flush()
     with pytest.raises(BrokerRefused, match=r"runs Redis [0-9.]+; relayq needs"):
         store.counts()
     store.close()
 
 
-def test_near_its_memory_limit_the_broker_takes_no_new_jobs_but_finishes_fit(redis_url: str) -> None:
+def test_near_its_memory_limit_the_broker_takes_no_new_jobs_but_finishes_fit(
+    redis_url: str, admin: redis.Redis
+) -> None:
     """P13: what runs must be able to end."""
     store = RedisStore(redis_url)
     inc = worker(store)
@@ -127,20 +132,20 @@ def test_near_its_memory_limit_the_broker_takes_no_new_jobs_but_finishes_fit(red
     assert claim is not None
     used = int(store._redis.info("memory")["used_memory"])
     try:
-        store._redis.config_set("maxmemory", str(int(used * 1.1)))
+        admin.config_set("maxmemory", str(int(used * 1.1)))
         store.pulse("w", inc, [claim.held])
         with pytest.raises(StoreFull, match="memory limit"):
             store.submit([NewJob(id="b", spec=spec, lane="any")])
         assert store.finish("w", inc, claim.held, DONE, [Chunk(stream=1, offset=0, data=b"hello\n")]).heard
-        store._redis.config_set("maxmemory", "0")
+        admin.config_set("maxmemory", "0")
         store.pulse("w", inc)
         store.submit([NewJob(id="b", spec=spec, lane="any")])
     finally:
-        store._redis.config_set("maxmemory", "0")
+        admin.config_set("maxmemory", "0")
         store.close()
 
 
-def test_at_its_memory_limit_the_broker_still_hears_its_workers(redis_url: str) -> None:
+def test_at_its_memory_limit_the_broker_still_hears_its_workers(redis_url: str, admin: redis.Redis) -> None:
     """P13: without their pulses leases would run out, and nothing would ever make room again."""
     store = RedisStore(redis_url)
     inc = worker(store)
@@ -149,7 +154,7 @@ def test_at_its_memory_limit_the_broker_still_hears_its_workers(redis_url: str) 
     held = [claim.held for n in "xyz" if (claim := store.claim("w", inc, n))]
     chunk = Chunk(stream=1, offset=0, data=b"hello\n")
     try:
-        store._redis.config_set("maxmemory", str(int(store._redis.info("memory")["used_memory"]) - 1000))
+        admin.config_set("maxmemory", str(int(store._redis.info("memory")["used_memory"]) - 1000))
         with pytest.raises(StoreFull):
             store.submit([NewJob(id="d", spec=spec, lane="any")])
         store.append(held[0], [chunk])
@@ -163,14 +168,14 @@ def test_at_its_memory_limit_the_broker_still_hears_its_workers(redis_url: str) 
         store.watch("me", ["b"])
         store.leave("w", inc)
     finally:
-        store._redis.config_set("maxmemory", "0")
+        admin.config_set("maxmemory", "0")
         store.close()
 
 
-def test_every_key_of_a_finished_job_expires_and_its_record_is_small(redis_url: str) -> None:
+def test_every_key_of_a_finished_job_expires_and_its_record_is_small(redis_url: str, admin: redis.Redis) -> None:
     """At most a kilobyte each, output apart; the broker started by relayq keeps hashes compact."""
     store = RedisStore(redis_url)
-    store._redis.config_set("hash-max-listpack-value", "2048")
+    admin.config_set("hash-max-listpack-value", "2048")
     inc = worker(store)
     spec = JobSpec(command="gzip -9 /var/log/some/ordinary/file.log", timeout=60.0, needs=())
 
@@ -184,7 +189,7 @@ def test_every_key_of_a_finished_job_expires_and_its_record_is_small(redis_url: 
 
     def used() -> int:
         # The event stream has a bound of its own, which this many jobs do not reach.
-        return int(store._redis.info("memory")["used_memory"]) - store._redis.memory_usage("relayq:events", samples=0)
+        return int(store._redis.info("memory")["used_memory"]) - admin.memory_usage("relayq:events", samples=0)
 
     run("a", 500)
     before = used()
@@ -202,7 +207,7 @@ def test_every_key_of_a_finished_job_expires_and_its_record_is_small(redis_url: 
     store.close()
 
 
-def test_expired_jobs_leave_the_indexes(redis_url: str) -> None:
+def test_expired_jobs_leave_the_indexes(redis_url: str, admin: redis.Redis) -> None:
     """Swept by the pulses, a few at a time."""
     now = [1_800_000_000.0]
     store = RedisStore(redis_url, keep=100.0, clock=lambda: now[0])
@@ -213,7 +218,7 @@ def test_expired_jobs_leave_the_indexes(redis_url: str) -> None:
         chunk = Chunk(stream=1, offset=0, data=b"x")
         claim = store.finish("w", inc, claim.held, DONE, [chunk], next_nonce=claim.job.id).next
     # Redis expires keys by its own clock: do what it will do in a week.
-    store._redis.delete(*store._redis.keys("relayq:job:*"), *store._redis.keys("relayq:out:*"))
+    admin.delete(*admin.keys("relayq:job:*"), *admin.keys("relayq:out:*"))
     now[0] += 101
     for _ in range(4):
         store.pulse("w", inc)

@@ -408,7 +408,9 @@ def test_a_restarted_worker_keeps_what_it_still_runs_and_gives_back_the_rest(ben
     assert gone is not None
     info = bench.store.workers()[1][0].info
     answer = bench.store.register(
-        dataclasses.replace(info, incarnation="new"), Bell(queue="q.w", ring="r", channel="c", nudge="n"), [kept.held]
+        dataclasses.replace(info, incarnation="new"),
+        Bell(queue="relayq.ring.w", ring="r", channel="/0.c", nudge="n"),
+        [kept.held],
     )
     assert answer.adopted == (kept.held,)
     states = [job.state for job in bench.store.get(["kept", "gone"]) if job]
@@ -435,7 +437,7 @@ def test_of_two_attempts_at_one_job_a_restarted_worker_keeps_the_one_that_counts
             if held is first:
                 bench.store.give_back("w", inc, held, Outcome(reason=Reason.KILLED), lost=True)
     info = bench.store.workers()[1][0].info
-    bell = Bell(queue="q.w", ring="r", channel="c", nudge="n")
+    bell = Bell(queue="relayq.ring.w", ring="r", channel="/0.c", nudge="n")
     answer = bench.store.register(dataclasses.replace(info, incarnation="new"), bell, [first, second])
     assert answer.adopted == (second,)
     answer = bench.store.register(dataclasses.replace(info, incarnation="newer"), bell, [second, first])
@@ -902,7 +904,8 @@ def restart_broker(bench: Bench) -> None:
         bench.store.restarted()
     else:
         bench.store._redis.hset("relayq:epoch", "run_id", "another process")  # type: ignore[attr-defined]
-        bench.store._redis.script_flush()  # type: ignore[attr-defined]
+        assert bench.admin is not None
+        bench.admin.script_flush()
         bench.store.counts()
 
 

@@ -39,7 +39,7 @@ class Line:
     def worker(self, name: str = "mac-mini", *, slots: int = 2, labels: tuple[str, ...] = ("mac",)) -> str:
         """A worker that joins; its incarnation."""
         info = WorkerInfo(name=name, identity=f"id-{name}", incarnation=f"i-{name}", slots=slots, labels=labels)
-        bell = Bell(queue=f"q.{name}", ring="r", channel=f"c.{name}", nudge="n")
+        bell = Bell(queue=f"relayq.ring.{name}", ring="r", channel=f"/0.c.{name}", nudge="n")
         lanes = self.store.register(info, bell).lanes
         self.store.serve(name, [lane for lane in lanes if eligible(info, lane)], all=True)
         return info.incarnation

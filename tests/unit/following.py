@@ -30,7 +30,7 @@ class Hand:
     def join(self) -> None:
         """Register; again after a broker that forgot it."""
         info = WorkerInfo(name="w", identity="w", incarnation="w", slots=100_000)
-        self.store.register(info, Bell(queue="q", ring="r", channel="c", nudge="n"))
+        self.store.register(info, Bell(queue="relayq.ring.q", ring="r", channel="/0.c", nudge="n"))
         self.store.serve("w", ["any"], all=True)
 
     def client(self, store: Any = None) -> Client:

@@ -107,7 +107,7 @@ def test_status_keeps_the_keys_of_1x_and_prints_as_a_table() -> None:
     store = MemoryStore()
     for name, labels in (("mac-mini", ("mac", "heavy")), ("rpi4-worker", ("rpi",))):
         info = WorkerInfo(name=name, identity=name, incarnation="i", slots=2, labels=labels)
-        store.register(info, Bell(queue="q", ring="r", channel="c", nudge="n"))
+        store.register(info, Bell(queue="relayq.ring.q", ring="r", channel="/0.c", nudge="n"))
         store.serve(name, ["any", f"on:{name}"], all=True)
     pinned = JobSpec(command="x", on="rpi4-worker")
     store.submit([NewJob(id=str(i), spec=pinned, lane=lane_for(pinned)) for i in range(3)])
