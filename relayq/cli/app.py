@@ -35,6 +35,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "drain": ("drain", "Have a worker finish what it runs and take nothing new."),
         "resume": ("resume", "Let a worker take jobs again."),
         "worker": ("worker", "Let this machine work, or remove a worker."),
+        "token": ("token", "Let machines join."),
+        "server": ("server", "Answer the machines that join."),
     },
     "This machine": {
         "up": ("up", "Start a broker and a worker on this machine."),

@@ -77,6 +77,18 @@ class App:
             self._patient.patient = True
 
 
+def administration(settings: Settings) -> str:
+    """The broker's URL for its administrator. Raises ConfigError where that is not configured."""
+    from relayq.errors import ConfigError
+
+    if settings.admin_url is None:
+        raise ConfigError(
+            "this needs the broker's administrator, who is configured on its machine only (broker.admin_url). "
+            "Do it there, or make this machine a broker with: relayq setup broker"
+        )
+    return settings.admin_url
+
+
 @contextmanager
 def _leaving_at_once() -> Iterator[None]:
     """While entered, Ctrl-C ends us silently: others' modules swallow a KeyboardInterrupt while they are loaded."""

@@ -12,6 +12,7 @@ from relayq import config_values, minder
 from relayq.cli.complete import complete_worker
 from relayq.cli.context import App, pass_app
 from relayq.cli.options import json_option, value_type
+from relayq.errors import NoSuchWorker, Refused
 
 NAME = value_type("name", config_values.worker_name)
 LABELS = value_type("labels", config_values.labels)
@@ -92,11 +93,37 @@ def worker_command() -> list[str]:
 @json_option
 @pass_app
 def remove(app: App, name: str, as_json: bool) -> None:
-    """Forget a worker that is away and holds no job. --json prints {"removed": NAME}."""
+    """Forget a worker that is away and holds no job. --json prints {"removed": NAME}.
+
+    On the broker's machine this also takes its access away, at once and whatever it does: its connections end, and its
+    jobs go to others as those of a lost machine.
+    """
     from relayq.cli.screen import message, say_json
 
-    app.store.remove_worker(name)
+    dismissed = _dismiss(app, name)
+    try:
+        app.store.remove_worker(name)
+    except NoSuchWorker:
+        if not dismissed:
+            raise
+    except Refused as error:
+        if not dismissed:
+            raise
+        message(f"{name} has no access any more. It stays in the list for now: {error}")
     if as_json:
         say_json({"removed": name})
     else:
         message(f"{name} is removed; it may join again")
+
+
+def _dismiss(app: App, name: str) -> bool:
+    """Take its access away, where the administrator is configured; whether it had any."""
+    if app.settings.admin_url is None:
+        return False
+    from contextlib import closing
+
+    from relayq.store.admin import Admin
+    from relayq.store.enrolment import Enrolment
+
+    with closing(Admin(app.settings.admin_url)) as admin:
+        return Enrolment(admin).dismiss(name)

@@ -15,6 +15,10 @@ WORKER_PREFIX = "worker-"
 
 Role = Literal["admin", "submitter", "worker"]
 
+#: Nobody can be the default user. But Redis 7.0 replays transactions and scripts from its append-only file with that
+#: user's rights: without them it would forget them all, and say so only in its log.
+NOBODY = "user default reset off ~* &* +@all"
+
 _COMMANDS = "-@all +@read +@write +@connection +@transaction +@scripting +@pubsub -@dangerous -@admin +time +info"
 #: What the store keeps; what rings a worker; where 1.x clients put their tasks and look for results; kombu's own.
 _KEYS = "~relayq:* ~relayq.ring.* ~celery* ~_kombu.* ~*.celery.pidbox*"
@@ -42,7 +46,7 @@ def line(user: str, role: Role, password_sha256: str) -> str:
 def file_text(admin_sha256: str, submitter_sha256: str) -> str:
     """The ACL file of a new broker. Redis writes it anew when machines join (ACL SAVE)."""
     lines = [
-        "user default reset off",
+        NOBODY,
         line(ADMIN, "admin", admin_sha256),
         line(SUBMITTER, "submitter", submitter_sha256),
     ]

@@ -1,0 +1,1 @@
+"""What the broker's machine answers over HTTP: joining, and what joining machines install."""
