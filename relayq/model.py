@@ -272,6 +272,7 @@ class WorkerState:
     online: bool
     seen_at: float
     running: int  #: attempts it holds
+    left: bool = False  #: it has said goodbye
     load: float | None = None
     paused: Pause | None = None
     quarantined: Quarantine | None = None
@@ -318,3 +319,4 @@ class Pulse:
     quarantined: str | None = None  #: why this worker is to test itself
     unheard: int = 0  #: rings that waited in its queue before this pulse
     announce: bool = False  #: a new epoch: this worker is to say what it runs before it claims anything
+    next_due: float | None = None  #: seconds until a retry, a lease's end or a patience's end is due

@@ -81,7 +81,8 @@ def state_word(worker: WorkerState, now: float) -> str:
     """One or a few words for how a worker is."""
     if not worker.online:
         silent = now - worker.seen_at
-        return f"lost contact {silent:.0f} s" if worker.running and silent < 600 else "offline"
+        lost = worker.running and not worker.left and silent < 600
+        return f"lost contact {silent:.0f} s" if lost else "offline"
     if worker.quarantined:
         return "quarantined"
     if worker.paused:

@@ -19,12 +19,14 @@ from celery.worker.control import control_command
 from relayq import broker
 from relayq.client import open_store
 from relayq.config import load
-from relayq.errors import BrokerRefused, BrokerUnavailable, ConfigError, RelayqError
+from relayq.errors import BrokerRefused, BrokerUnavailable, ConfigError, RelayqError, Replaced
 from relayq.store import Store
 from relayq.worker import logfile as worker_log
 from relayq.worker.agent import Agent
 
 log = logging.getLogger("relayq.worker")
+
+REFUSED = 5  #: exit code, as everywhere on the command line
 
 settings = load()
 # Without a broker the application exists (a help text, an import in a test) but no worker starts: see `_begin`.
@@ -66,7 +68,7 @@ def _begin(sender: str, conf: Any, instance: Any = None, options: Any = None, **
         agent.check_broker()
     except RelayqError as error:
         # Out from here: Celery would log it and go on, a worker that hears rings and takes no job.
-        _refuse_to_start(str(error), 2 if isinstance(error, ConfigError) else 5)
+        _refuse_to_start(str(error), 2 if isinstance(error, ConfigError) else REFUSED)
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         home = settings.home
@@ -82,9 +84,13 @@ def _register(sender: Any, **_: Any) -> None:
     assert agent is not None
     try:
         agent.start(broker.bell_for(app, name, sender.hostname))
-    except RelayqError as error:
-        log.error("%s", error)
+    except Replaced:
         _stop_process()
+    except RelayqError as error:
+        # An exception would be logged and forgotten here. Nothing has begun that would have to end well.
+        log.error("%s", error)
+        logging.shutdown()
+        os._exit(REFUSED)
 
 
 @signals.worker_shutting_down.connect

@@ -66,6 +66,7 @@ class _Worker:
     paused: Pause | None = None
     quarantined: Quarantine | None = None
     held_back: str | None = None
+    left: bool = False  #: it has said goodbye
     epoch: int = 0  #: in which it has said what it runs
     grants: int = 0
     misstarts: int = 0
@@ -231,7 +232,8 @@ class MemoryStore:
     def leave(self, worker: str, incarnation: str, held: Sequence[Held] = ()) -> dict[Held, float]:
         with self._lock:
             now = self._now()
-            self._checked(worker, incarnation).seen_at = now - self.lease_floor
+            there = self._checked(worker, incarnation)
+            there.seen_at, there.left = now, True
             kept = {}
             for h in held:
                 job = self._jobs.get(h.job)
@@ -361,7 +363,7 @@ class MemoryStore:
             there.grants = 0
             if now - there.seen_at > lifecycle.reconcile_after(self.lease_floor):
                 there.contact_since = now
-            there.seen_at = now
+            there.seen_at, there.left = now, False
             there.load, there.held_back, unheard = load, held_back, there.rings
             terms, superseded, cancelled = {}, [], []
             for h in held:
@@ -392,6 +394,7 @@ class MemoryStore:
                 quarantined=there.quarantined.why if there.quarantined else None,
                 unheard=unheard,
                 announce=there.epoch != self._epoch,
+                next_due=next((round(at - now, 3) for at, _ in self._due()), None),
             )
 
     def announce(self, worker: str, incarnation: str, running: Sequence[Held]) -> Announced:
@@ -473,6 +476,7 @@ class MemoryStore:
                     info=w.info,
                     online=self._online(w, now),
                     seen_at=w.seen_at,
+                    left=w.left,
                     running=len(self._holding(name)),
                     load=w.load,
                     paused=w.paused_at(now),
@@ -560,7 +564,9 @@ class MemoryStore:
         self._epoch += 1
         self._settled_at = now + lifecycle.settling_time(self.lease_floor)
         patience = lifecycle.contact_patience(self.lease_floor)
-        self._silent = {n for n, w in self._workers.items() if last is not None and last - w.seen_at <= patience}
+        self._silent = {
+            n for n, w in self._workers.items() if last is not None and not w.left and last - w.seen_at <= patience
+        }
         by = min(0.0, now - last) if last is not None else 0.0
         for worker in self._workers.values():
             worker.grants += 1
@@ -608,7 +614,7 @@ class MemoryStore:
         return self._workers[worker]
 
     def _online(self, worker: _Worker, now: float) -> bool:
-        return now - worker.seen_at <= lifecycle.contact_patience(self.lease_floor)
+        return not worker.left and now - worker.seen_at <= lifecycle.contact_patience(self.lease_floor)
 
     def _servers(self, lane: str) -> list[_Worker]:
         return [w for w in self._workers.values() if lane in w.lanes]
@@ -673,14 +679,17 @@ class MemoryStore:
     def _output_of(self, id: str) -> list[tuple[str, int]]:
         return [key for key, kept in self._output.items() if key[0] == id and kept.bytes]
 
-    def _pass_time(self, now: float) -> None:
+    def _due(self) -> list[tuple[float, str]]:
         due = [(until, f"lease {id}") for id, until in self._leases.items()]
         for job in self._jobs.values():
             if job.state is State.QUEUED and job.not_before is not None:
                 due.append((job.not_before, f"retry {job.id}"))
             if job.state is State.QUEUED and not job.attempts and job.spec.queue_timeout is not None:
                 due.append((self._patience[job.id], f"queue {job.id}"))
-        for at, entry in sorted(due):
+        return sorted(due)
+
+    def _pass_time(self, now: float) -> None:
+        for at, entry in self._due():
             what, id = entry.split(" ", 1)
             if at <= now:
                 self._turn(what, self._jobs[id], now)

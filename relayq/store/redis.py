@@ -276,6 +276,7 @@ class RedisStore:
             quarantined=json.loads(answer[7])["why"] if answer[7] else None,
             unheard=int(answer[8]),
             announce=answer[9] == b"1",
+            next_due=float(answer[10]) if answer[10] else None,
         )
 
     def announce(self, worker: str, incarnation: str, running: Sequence[Held]) -> Announced:
@@ -343,7 +344,8 @@ class RedisStore:
         states = [
             WorkerState(
                 info=codec.worker_from_text(info),
-                online=bool(seen_at) and now - float(seen_at) <= patience,
+                online=bool(seen_at) and not left_at and now - float(seen_at) <= patience,
+                left=bool(left_at),
                 seen_at=float(seen_at or 0),
                 running=int(running),
                 load=float(load) if load else None,
@@ -351,7 +353,7 @@ class RedisStore:
                 quarantined=codec.quarantine_from_text(quarantined),
                 held_back=held_back.decode() or None,
             )
-            for info, seen_at, running, load, paused, until, quarantined, held_back in _rows(answer[1:], 8)
+            for info, seen_at, running, load, paused, until, quarantined, held_back, left_at in _rows(answer[1:], 9)
         ]
         return now, sorted(states, key=lambda state: state.info.name)
 

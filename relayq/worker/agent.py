@@ -21,7 +21,7 @@ from relayq.worker.chores import Chore, Chores
 from relayq.worker.cpu import CpuWatch
 from relayq.worker.hearing import Hearing
 from relayq.worker.holding import Holding, held_of, key_of
-from relayq.worker.identity import NameLock, identity
+from relayq.worker.identity import HomeLock, identity
 from relayq.worker.pulse import Pulser
 from relayq.worker.reporting import LetGo, Reporter
 from relayq.worker.sessions import Sessions, give_time
@@ -53,8 +53,9 @@ class Agent:
         relaunch: Callable[[], None],
     ) -> None:
         self._settings = settings
-        self._lock = NameLock(settings.home, name)
-        self._info = facts.describe(name=name, identity=identity(settings.home), slots=slots, labels=settings.labels)
+        me = identity(settings.home)
+        self._lock = HomeLock(settings.home, name)
+        self._info = facts.describe(name=name, identity=me, slots=slots, labels=settings.labels)
         self._store = open_store(5.0)
         self._pulse_store = open_store(2.0)
         self._answers = Answers(self._store, write_answer)
@@ -67,7 +68,13 @@ class Agent:
         self._lingers = False
         self._holding = Holding()
         self._reporter = Reporter(
-            self._store, name, self._info.incarnation, self._holding, self._stopping, self._job_ended
+            self._store,
+            name,
+            self._info.incarnation,
+            self._holding,
+            self._stopping,
+            self._job_ended,
+            self.pulse_now,
         )
         self._sessions = Sessions(settings.home)
         self._tools = attempt.Tools(

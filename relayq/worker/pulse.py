@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 from collections import defaultdict
@@ -22,6 +23,8 @@ from relayq.worker.holding import Holding, key_of
 from relayq.worker.sessions import Sessions
 
 log = logging.getLogger("relayq.worker")
+
+SOONEST = 0.02  #: seconds between two pulses at least
 
 
 class Pulser(threading.Thread):
@@ -54,6 +57,7 @@ class Pulser(threading.Thread):
         self._answered = answered
         self._held_back = held_back
         self._due = threading.Event()
+        self._next_due = math.inf  #: seconds until something is due in the store, which only calls make happen
         self._over = False
         self._away = False
 
@@ -69,6 +73,7 @@ class Pulser(threading.Thread):
     def run(self) -> None:
         """Until stopped or replaced."""
         while not self._over:
+            self._next_due = math.inf
             try:
                 self._beat()
             except Replaced as error:
@@ -82,7 +87,7 @@ class Pulser(threading.Thread):
                 self._sessions.drop()
             except Exception:
                 log.exception("the pulse failed")
-            self._due.wait(self._interval)
+            self._due.wait(max(SOONEST, min(self._interval, self._next_due)))
             self._due.clear()
 
     def _beat(self) -> None:
@@ -99,6 +104,8 @@ class Pulser(threading.Thread):
             asking=asking,
         )
         self._store_ahead = answer.now - elapsed()
+        if answer.next_due is not None:
+            self._next_due = answer.next_due
         if self._away:
             log.info("broker back")
             self._away = False

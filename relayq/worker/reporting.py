@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from relayq.errors import BrokerUnavailable, Replaced, StaleAttempt
-from relayq.model import Chunk, Held, Outcome
+from relayq.model import Chunk, Held, Outcome, State
 from relayq.store import Claim, Finish, Store
 from relayq.supervisor.clock import elapsed
 from relayq.worker.holding import Holding
@@ -33,7 +33,10 @@ class _Asking:
 
 
 class Reporter:
-    """Safe to share between slots. `ended` hears of every job that an end given here may have ended."""
+    """Safe to share between slots.
+
+    `ended` hears of every job that an end given here may have ended; `retrying` when one is to be tried again later.
+    """
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class Reporter:
         holding: Holding,
         stopping: threading.Event,
         ended: Callable[[str], None],
+        retrying: Callable[[], None],
     ) -> None:
         self.worker = worker
         self.incarnation = incarnation
@@ -50,6 +54,7 @@ class Reporter:
         self._holding = holding
         self._stopping = stopping
         self._ended = ended
+        self._retrying = retrying
 
     @property
     def stopping(self) -> bool:
@@ -87,6 +92,8 @@ class Reporter:
                 )
             )
             asking.claim = answer.next
+            if answer.state is State.QUEUED:
+                self._retrying()
             self._holding.has_ended(held, outcome, last)
             return _received_at(asked_at, self._heard(held, answer))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import signal
@@ -155,6 +156,15 @@ def test_retries_count_attempts(crew: Fleet, tmp_path: Path) -> None:
     )
     assert handle.get(timeout=30) == "done\n"
     assert [a.outcome.exit_code for a in handle.job().attempts if a.outcome] == [1, 1, 0]
+
+
+def test_a_retry_comes_when_it_is_due_also_where_nothing_else_happens(crew: Fleet) -> None:
+    """Not with the next pulse, which may be four seconds away."""
+    handle = crew.client.run("exit 4", retries=2, retry_delay=0.2)
+    attempts = handle.result(timeout=20).attempts
+    gaps = [after.claimed_at - (before.ended_at or 0) for before, after in itertools.pairwise(attempts)]
+    assert 0.2 <= gaps[0] < 1.2
+    assert 0.4 <= gaps[1] < 1.4
 
 
 def test_a_line_is_seen_within_half_a_second_of_its_printing(crew: Fleet) -> None:

@@ -150,15 +150,21 @@ def test_endless_output_is_bounded_while_no_worker_is_there(fleet: Fleet) -> Non
     assert result.stdout_bytes > 100_000_000
 
 
-def test_the_same_name_runs_once_on_a_machine(fleet: Fleet) -> None:
-    """And the second says so, instead of fighting."""
+@pytest.mark.parametrize("name", ["w", "second"])
+def test_one_worker_runs_for_a_home(fleet: Fleet, name: str) -> None:
+    """A second, by whatever name, would take the first one's jobs for its own; it says so instead."""
     worker = fleet.start()
+    job = fleet.client.run("sleep 1.5; echo done")
+    wait_until(lambda: job.state is State.RUNNING)
+    argv = [word.replace("--hostname=w@", f"--hostname={name}@") for word in worker.argv]
     second = subprocess.run(
-        worker.argv, env=worker.env, cwd=worker.home, capture_output=True, text=True, timeout=20, check=False
+        argv, env=worker.env, cwd=worker.home, capture_output=True, text=True, timeout=20, check=False
     )
-    assert second.returncode != 0
-    assert "a worker called w runs on this machine already" in second.stderr
+    assert second.returncode == 5
+    assert f"w (process {worker.process.pid}) works for {worker.home} already" in second.stderr
     assert "Traceback" not in second.stderr
+    assert job.get(timeout=10) == "done\n"
+    assert len(job.job().attempts) == 1
 
 
 def test_a_taken_name_is_refused_to_another_machine(fleet: Fleet, tmp_path: Path) -> None:
@@ -167,7 +173,9 @@ def test_a_taken_name_is_refused_to_another_machine(fleet: Fleet, tmp_path: Path
     env = {**worker.env, "RELAYQ_HOME": str(tmp_path / "elsewhere")}
     second = subprocess.run(worker.argv, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=20, check=False)
     shut_down(tmp_path / "elsewhere")
+    assert second.returncode == 5
     assert "relayq worker remove w" in second.stdout + second.stderr
+    assert "goodbye" not in second.stderr
 
 
 def test_a_wrong_password_stops_a_worker_with_a_sentence(fleet: Fleet, tmp_path: Path) -> None:

@@ -468,8 +468,10 @@ def test_a_worker_that_left_is_away_at_once_and_can_be_removed(bench: Bench) -> 
     inc = bench.worker()
     with pytest.raises(Refused):
         bench.store.remove_worker("w")
+    bench.clock.now += 3
     bench.store.leave("w", inc)
-    assert [w.online for w in bench.store.workers()[1]] == [False]
+    [state] = bench.store.workers()[1]
+    assert (state.online, state.left, state.seen_at) == (False, True, bench.clock.now)
     bench.store.remove_worker("w")
     assert bench.store.workers()[1] == []
     with pytest.raises(NoSuchWorker):
@@ -628,6 +630,21 @@ def test_rings_go_to_free_slots_only(bench: Bench) -> None:
     assert bench.claim("small", small) is not None
     bench.submit("more")
     assert bench.rings("small") == 1
+
+
+def test_a_pulse_says_when_something_is_due(bench: Bench) -> None:
+    """A retry must not wait for the pulse after the next."""
+    inc = bench.worker()
+    assert bench.store.pulse("w", inc).next_due is None
+    bench.submit("a", retries=1, retry_delay=0.5)
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    assert bench.store.finish("w", inc, claim.held, FAILED).state is State.QUEUED
+    assert bench.store.pulse("w", inc).next_due == pytest.approx(0.5)
+    assert bench.rings("w") == 0 or bench.claim("w", inc) is None
+    bench.clock.now += 0.5
+    bench.store.pulse("w", inc)
+    assert bench.claim("w", inc) is not None
 
 
 def test_a_pulse_rings_for_what_waits(bench: Bench) -> None:

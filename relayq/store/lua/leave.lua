@@ -6,7 +6,7 @@ local key = K .. 'worker:' .. worker
 if call('HEXISTS', K .. 'workers', worker) == 0 then return 'unknown' end
 if ARGV[6] ~= '' and call('HGET', key, 'incarnation') ~= ARGV[6] then return 'replaced' end
 if ARGV[7] == '' then
-  call('HSET', key, 'seen_at', tostring(T - LEASE_FLOOR))
+  call('HSET', key, 'seen_at', tostring(T), 'left_at', tostring(T))
   local kept = {}
   for n = 1, tonumber(ARGV[9]) do
     local i = 10 + (n - 1) * 3
@@ -20,7 +20,7 @@ if ARGV[7] == '' then
   end
   return kept
 end
-if online(call('HGET', key, 'seen_at')) or call('ZCARD', K .. 'held:' .. worker) > 0 then return 'busy' end
+if worker_named(worker).online or call('ZCARD', K .. 'held:' .. worker) > 0 then return 'busy' end
 for _, lane in ipairs(call('SMEMBERS', K .. 'serves:' .. worker)) do call('SREM', K .. 'servers:' .. lane, worker) end
 local queue = call('HGET', key, 'queue')
 if queue then call('DEL', queue) end

@@ -3,7 +3,8 @@
 --   [9] when it said so by its reckoning of our time, or '', [10] nonces of its claims on their way,
 --   [11] count, then id, number, nonce, progress (JSON or '') of each
 -- Answers {'replaced'} | {'ok', now, lanes version, '1' if work is waiting, terms, superseded, cancelled,
---   why it is quarantined (JSON) or '', rings that wait in its queue, '1' if it has to announce what it runs}
+--   why it is quarantined (JSON) or '', rings that wait in its queue, '1' if it has to announce what it runs,
+--   seconds until something is due or ''}
 local worker = ARGV[5]
 local key = K .. 'worker:' .. worker
 if call('HGET', key, 'incarnation') ~= ARGV[6] then return {'replaced'} end
@@ -12,7 +13,7 @@ local w = worker_named(worker)
 
 -- Contact is unbroken while no two pulses in a row are missed.
 if T - (w.seen_at or 0) > LEASE_FLOOR * 10 / 15 then w.contact_since = T end
-call('HSET', key, 'seen_at', tostring(T), 'contact_since', tostring(w.contact_since), 'load', ARGV[7], 'grants', 0)
+call('HSET', key, 'seen_at', tostring(T), 'contact_since', tostring(w.contact_since), 'load', ARGV[7], 'grants', 0, 'left_at', '')
 if ARGV[8] ~= '' then call('HSET', key, 'held_back', ARGV[8]) else call('HDEL', key, 'held_back') end
 local unheard = call('LLEN', w.queue)
 
@@ -80,5 +81,7 @@ end
 
 w = worker_named(worker)
 local waiting = ring_own(w) and '1' or ''
+local due = call('ZRANGE', K .. 'due', 0, 0, 'WITHSCORES')
 return {'ok', tostring(T), num(call('GET', K .. 'lanes:version'), 0), waiting, terms, superseded, cancelled,
-  call('HGET', key, 'quarantined') or '', unheard, w.epoch ~= epoch() and '1' or ''}
+  call('HGET', key, 'quarantined') or '', unheard, w.epoch ~= epoch() and '1' or '',
+  due[2] and string.format('%.3f', tonumber(due[2]) - T) or ''}

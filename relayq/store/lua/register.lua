@@ -8,7 +8,7 @@ local name = info.name
 local key = K .. 'worker:' .. name
 local there = call('HGET', K .. 'workers', name)
 if there and cjson.decode(there).identity ~= info.identity then
-  if online(call('HGET', key, 'seen_at')) then return {'taken', 'is online'} end
+  if worker_named(name).online then return {'taken', 'is online'} end
   if call('ZCARD', K .. 'held:' .. name) > 0 then return {'taken', 'still holds a job'} end
 end
 call('HSET', K .. 'workers', name, ARGV[5])
@@ -19,7 +19,7 @@ end
 offers[#offers + 1] = ''
 call('HSET', key, 'incarnation', info.incarnation, 'slots', info.slots, 'offers', table.concat(offers, ' '), 'seen_at', tostring(T),
   'contact_since', tostring(T), 'queue', ARGV[6], 'ring', ARGV[7], 'channel', ARGV[8], 'nudge', ARGV[9])
-call('HDEL', key, 'load', 'held_back', 'grants')
+call('HDEL', key, 'load', 'held_back', 'grants', 'left_at')
 call('DEL', ARGV[6])
 
 local mine = {} -- job → which of them; of two attempts at one job the later may have superseded the earlier

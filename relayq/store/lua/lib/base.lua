@@ -63,7 +63,10 @@ local function ended(j) return j.state ~= 'queued' and j.state ~= 'running' end
 local function current(j) return j.attempts and j.attempts[#j.attempts] end
 local function order(j) return string.format('%.6f', tonumber(j.place) - 60 * j.priority) end
 local function term(claimed_at) return math.min(math.max(LEASE_FLOOR, (T - claimed_at) / 10), LEASE_FLOOR * 40) end
-local function online(seen_at) return seen_at and T - tonumber(seen_at) <= LEASE_FLOOR * 12 / 15 end
+-- `left`: it has said goodbye since.
+local function online(seen_at, left)
+  return seen_at and (left or '') == '' and T - tonumber(seen_at) <= LEASE_FLOOR * 12 / 15
+end
 
 local function load(id)
   local doc = call('HGET', K .. 'job:' .. id, 'doc')
@@ -98,12 +101,13 @@ end
 -- A worker as the scripts see it. `resting`: it takes nothing new (paused, quarantined, or holding back by itself).
 local function worker_named(name)
   local v = call('HMGET', K .. 'worker:' .. name, 'incarnation', 'slots', 'seen_at', 'contact_since', 'queue', 'ring',
-    'paused', 'paused_until', 'quarantined', 'held_back', 'left_out_until', 'offers', 'misstarts', 'epoch')
+    'paused', 'paused_until', 'quarantined', 'held_back', 'left_out_until', 'offers', 'misstarts', 'epoch', 'left_at')
   return {
     name = name, incarnation = v[1], slots = num(v[2], 0), seen_at = tonumber(v[3] or nil),
     contact_since = num(v[4] or nil, T), queue = v[5], ring = v[6],
     resting = (v[7] and T < num(v[8] or nil, math.huge)) or v[9] or v[10],
     left_out_until = num(v[11] or nil, 0), offers = v[12] or '', misstarts = v[13], epoch = v[14],
+    online = online(v[3], v[15]),
   }
 end
 
@@ -124,7 +128,7 @@ local function ring(lane, count, prefer)
   local free = {}
   for _, name in ipairs(call('SMEMBERS', K .. 'servers:' .. lane)) do
     local w = worker_named(name)
-    if online(w.seen_at) and not w.resting and w.queue then
+    if w.online and not w.resting and w.queue then
       w.free = free_slots(w) - call('LLEN', w.queue)
       w.liked = preference(w, prefer)
       if w.free > 0 then free[#free + 1] = w end

@@ -30,9 +30,9 @@ local function begin_epoch(run_id, last)
   local grants = {}
   for _, name in ipairs(call('HKEYS', K .. 'workers')) do
     local key = K .. 'worker:' .. name
-    local w = call('HMGET', key, 'seen_at', 'grants', 'paused_until')
+    local w = call('HMGET', key, 'seen_at', 'grants', 'paused_until', 'left_at')
     local seen = num(w[1] or nil, 0)
-    if last and last - seen <= LEASE_FLOOR * 12 / 15 then call('SADD', K .. 'silent', name) end
+    if last and last - seen <= LEASE_FLOOR * 12 / 15 and (w[4] or '') == '' then call('SADD', K .. 'silent', name) end
     grants[name] = num(w[2] or nil, 0) + 1
     call('HSET', key, 'grants', grants[name], 'contact_since', tostring(T), 'seen_at', tostring(math.min(seen, T)))
     if w[3] then call('HSET', key, 'paused_until', tostring(tonumber(w[3]) + by)) end
