@@ -1,4 +1,4 @@
-"""One question to a Redis on this machine, over a plain socket: enough to see that it serves, without a client."""
+"""One question to a Redis, over a plain socket: enough to see that it serves, without a client."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ TIMEOUT = 1.0  #: seconds for each step of the exchange
 _LONGEST_LINE = 1 << 16
 
 
-def ask(port: int, password: str | None, *command: str) -> str:
+def ask(port: int, password: str | None, *command: str, host: str = "127.0.0.1", user: str | None = None) -> str:
     """The answer to one command after AUTH, as the protocol writes it: "+PONG", "-LOADING …"; of a text, the text.
 
     An error to AUTH is the answer. Raises OSError if nobody listens or what listens is no Redis.
     """
-    commands = [command] if password is None else [("AUTH", password), command]
-    connection = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
+    login = ("AUTH", password or "") if user is None else ("AUTH", user, password or "")
+    commands = [command] if password is None else [login, command]
+    connection = socket.create_connection((host, port), timeout=TIMEOUT)
     with connection, connection.makefile("rwb") as stream:
         for words in commands:
             stream.write(_request(words))
