@@ -490,6 +490,7 @@ class MemoryStore:
 
     def watch(self, inbox: str, ids: Sequence[str], *, output: bool = False) -> list[Job]:
         with self._lock:
+            self._pass_time(self._now())
             jobs = [self._jobs[id] for id in ids if id in self._jobs]
             for job in jobs:
                 if not job.state.ended:

@@ -506,6 +506,13 @@ def test_queue_timeout_fails_a_job_that_nobody_took(bench: Bench) -> None:
     assert (job.state, job.reason) == (State.FAILED, Reason.QUEUE_TIMED_OUT)
 
 
+def test_where_no_worker_is_there_those_who_wait_make_time_pass(bench: Bench) -> None:
+    """A limit on waiting must hold most of all where nobody comes."""
+    bench.submit("a", queue_timeout=30.0)
+    bench.clock.now += 31
+    assert [job.reason for job in bench.store.watch("me", ["a"])] == [Reason.QUEUE_TIMED_OUT]
+
+
 def test_output_is_read_from_a_position_and_repeats_are_harmless(bench: Bench) -> None:
     """A worker that is not sure whether it was heard says it again."""
     inc = bench.worker()

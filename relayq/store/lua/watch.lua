@@ -1,5 +1,7 @@
 -- Tell this inbox of these jobs. ARGV[5] inbox, [6] 'end' or 'out', [7…] ids
 -- Answers (spec, doc) of each job that has ended already: nothing more will be told of it.
+-- Where no worker is there, nobody but those who wait makes time pass.
+pass_time()
 local answer = {}
 for i = 7, #ARGV do
   local r = call('HMGET', K .. 'job:' .. ARGV[i], 'spec', 'doc')
