@@ -1,25 +1,16 @@
 """The store in Redis: every call is one Lua script, so that it is atomic and costs one round trip.
 
-The key layout stands at the head of `lua/lib/base.lua`. This module carries arguments in and records out, and turns
-redis-py's exceptions into relayq's.
+The key layout stands at the head of `lua/lib/base.lua`. This module carries arguments in and records out.
 """
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from relayq.errors import (
-    BrokerRefused,
     IdTaken,
     NameTaken,
     NoSuchWorker,
@@ -45,17 +36,8 @@ from relayq.model import (
     WorkerState,
 )
 from relayq.store import KEEP, OUTPUT_BUDGET, Announced, Claim, Finish, NewJob, Registered, Unserved, codec
-from relayq.store.trouble import address_checked, translated
-
-MIN_VERSION = (6, 2)
-PARTS = (
-    "base",
-    "outputs",
-    "transitions",
-    "epochs",
-    "claims",
-)  #: of lua/lib, in the order in which they build on each other
-ROOMY = frozenset({"submit"})  #: what is refused when the broker has no room
+from relayq.store.scripts import Scripts
+from relayq.store.trouble import translated
 
 
 class RedisStore:
@@ -79,20 +61,11 @@ class RedisStore:
         self.url = url
         self.submitted_in = 0
         self.lease_floor = lease_floor
-        self._clock = clock
         self._timeout = timeout
-        self._common = (repr(float(lease_floor)), repr(float(keep)), str(output_budget))
-        with address_checked(url):
-            # Any: redis-py types its clients for both sync and async use, and its connections not at all.
-            self._redis: Any = redis.Redis.from_url(
-                url,
-                socket_timeout=timeout,
-                socket_connect_timeout=connect_timeout,
-                socket_keepalive=True,
-                retry=Retry(NoBackoff(), 0),
-                protocol=2,
-            )
-        self._run = functools.cache(self._script)
+        settings = (repr(float(lease_floor)), repr(float(keep)), str(output_budget))
+        self._scripts = Scripts(url, settings, timeout=timeout, connect_timeout=connect_timeout, clock=clock)
+        self._redis = self._scripts.redis
+        self._call = self._scripts.call
 
     # ── submitting ──
 
@@ -384,7 +357,7 @@ class RedisStore:
         # A blocked read must end before the socket's own timeout does.
         block = max(1, int(min(timeout, self._timeout * 0.8) * 1000))
         with translated(self.url):
-            answer = self._ask("XREAD", "COUNT", limit, "BLOCK", block, "STREAMS", key, cursor)
+            answer = self._scripts.ask("XREAD", "COUNT", limit, "BLOCK", block, "STREAMS", key, cursor)
         for _, entries in answer or ():
             for entry, row in entries:
                 yield entry.decode(), row
@@ -404,53 +377,7 @@ class RedisStore:
         self._call("counts")
 
     def close(self) -> None:
-        self._redis.close()
-
-    def _call(self, name: str, *args: Any) -> Any:
-        text, digest = self._run(name)
-        now = "" if self._clock is None else repr(self._clock())
-        with translated(self.url):
-            try:
-                return self._ask("EVALSHA", digest, "0", now, *self._common, *args)
-            except redis.exceptions.NoScriptError:
-                # The first call after a broker's start: the moment to look whether it will do.
-                self._check_version()
-                return self._ask("EVAL", text, "1", "relayq:look", now, *self._common, *args)
-
-    def _ask(self, *command: Any) -> Any:
-        """One command and its answer, on a connection of its own for that time."""
-        # hiredis reads a number's text with signals enabled, and crashes if a handler raises there (Ctrl-C does).
-        words = [word if isinstance(word, bytes) else str(word) for word in command]
-        pool = self._redis.connection_pool
-        connection = pool.get_connection()
-        try:
-            connection.send_command(*words)
-            return connection.read_response()
-        except redis.exceptions.ResponseError:
-            raise
-        except BaseException:
-            # Interrupted between question and answer: the next question must not get this answer.
-            connection.disconnect()
-            raise
-        finally:
-            pool.release(connection)
-
-    @staticmethod
-    def _script(name: str) -> tuple[str, str]:
-        folder = files("relayq.store") / "lua"
-        parts = [folder / "lib" / f"{part}.lua" for part in (PARTS if name in ROOMY else ("room", *PARTS))]
-        text = "".join(file.read_text("utf-8") for file in (*parts, folder / f"{name}.lua"))
-        return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
-
-    def _check_version(self) -> None:
-        lines = self._ask("INFO", "server").decode().splitlines()
-        info = dict(line.split(":", 1) for line in lines if ":" in line)
-        version = str(info.get("valkey_version") or info.get("redis_version"))
-        if tuple(int(part) for part in version.split(".")[:2]) < MIN_VERSION:
-            raise BrokerRefused(
-                f"the broker runs Redis {version}; relayq needs 6.2 or newer. "
-                "Update it, or use the one relayq brings: relayq up"
-            )
+        self._scripts.close()
 
 
 def _unknown(id: str) -> str:

@@ -14,7 +14,7 @@ import redis
 from relayq.errors import BrokerRefused, BrokerUnavailable, StoreFull
 from relayq.model import Bell, Chunk, JobSpec, Outcome, Reason, WorkerInfo
 from relayq.store import NewJob
-from relayq.store import redis as redis_store
+from relayq.store import scripts
 from relayq.store.redis import RedisStore
 from tests.conftest import free_port
 
@@ -112,7 +112,7 @@ def test_a_redis_that_is_too_old_is_refused(
     redis_url: str, admin: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With its version and the way out; looked at when the scripts are loaded."""
-    monkeypatch.setattr(redis_store, "MIN_VERSION", (99, 0))
+    monkeypatch.setattr(scripts, "MIN_VERSION", (99, 0))
     store = RedisStore(redis_url)
     admin.script_flush()
     with pytest.raises(BrokerRefused, match=r"runs Redis [0-9.]+; relayq needs"):
