@@ -677,9 +677,10 @@ def test_progress_is_kept_with_the_job(bench: Bench) -> None:
 def test_old_jobs_go_and_their_output_first(bench: Bench) -> None:
     """Nothing grows without a bound (P13)."""
     inc = bench.worker()
-    bench.store._budget = 25  # type: ignore[attr-defined]
-    if hasattr(bench.store, "_common"):
-        bench.store._common = ("15.0", "604800.0", "25")
+    if isinstance(bench.store, MemoryStore):
+        bench.store._budget = 25
+    else:
+        bench.store._scripts._settings = ("15.0", "604800.0", "25")  # type: ignore[attr-defined]
     for id in "abc":
         bench.submit(id)
         claim = bench.claim("w", inc)
