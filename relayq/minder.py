@@ -25,8 +25,13 @@ _BOOT = (
 
 
 def needed(environment: dict[str, str]) -> bool:
-    """Whether nobody else would start a dead worker again: systemd and launchd say that they do."""
-    return "INVOCATION_ID" not in environment and environment.get("XPC_SERVICE_NAME", "0") == "0"
+    """Whether nobody else would start a dead worker again, as systemd and launchd do for what they started themselves.
+
+    A terminal that they started hands their variables on: what counts is who started this very process.
+    """
+    if "INVOCATION_ID" in environment:
+        return environment.get("SYSTEMD_EXEC_PID", str(os.getpid())) != str(os.getpid())  # since systemd 248
+    return environment.get("XPC_SERVICE_NAME", "0") == "0" or os.getppid() != 1
 
 
 def command(argv: list[str]) -> tuple[list[str], dict[str, str]]:

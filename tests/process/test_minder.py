@@ -116,9 +116,13 @@ def test_it_is_not_taken_for_a_worker(start) -> None:  # type: ignore[no-untyped
     assert "celery" not in " ".join(argv)
 
 
-def test_a_service_manager_makes_it_unnecessary() -> None:
+def test_a_service_manager_makes_it_unnecessary(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two that start it again would start two."""
     assert minder.needed({})
     assert minder.needed({"XPC_SERVICE_NAME": "0"})
     assert not minder.needed({"INVOCATION_ID": "abc"})
+    assert not minder.needed({"INVOCATION_ID": "abc", "SYSTEMD_EXEC_PID": str(os.getpid())})
+    assert minder.needed({"INVOCATION_ID": "abc", "SYSTEMD_EXEC_PID": "1"}), "a terminal's, which systemd started"
+    assert minder.needed({"XPC_SERVICE_NAME": "com.apple.Terminal"}), "likewise on a Mac"
+    monkeypatch.setattr(os, "getppid", lambda: 1)
     assert not minder.needed({"XPC_SERVICE_NAME": "com.user.relayq.worker"})
