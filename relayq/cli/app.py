@@ -41,6 +41,9 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "restore": ("restore", "Bring a backup back."),
     },
     "This machine": {
+        "setup": ("setup", "Make this machine a broker or a worker."),
+        "upgrade": ("upgrade", "Install the broker's version here."),
+        "rollback": ("rollback", "Let the version before run again."),
         "up": ("up", "Start a broker and a worker on this machine."),
         "down": ("down", "Stop what `up` started."),
         "demo": ("demo", "See relayq at work, in under a minute."),
