@@ -111,9 +111,8 @@ def _take_access_back(home: Path, effects: Effects) -> None:
 
 
 def _remove_folders(places: Places, effects: Effects) -> None:
-    """Those we made and nobody uses."""
-    for name in reversed(list(effects.receipt.folders)):
-        folder = Path(name)
+    """Those we made and nobody uses, the innermost first."""
+    for folder in sorted(map(Path, effects.receipt.folders), key=lambda path: -len(path.parts)):
         with suppress(OSError):
             if folder.is_dir() and not any(folder.iterdir()) and folder != places.home:
                 effects.remove(folder)

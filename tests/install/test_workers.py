@@ -160,4 +160,4 @@ class TestThreeNodes:
             )
         }
         assert left == set()
-        assert mac.run("pgrep -f relayq || true").stdout == ""
+        assert mac.run("pgrep -f '[r]elayq' || true").stdout == ""
