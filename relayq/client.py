@@ -16,7 +16,7 @@ from relayq.errors import AmbiguousJob, BadSpec, BrokerRefused, BrokerUnavailabl
 from relayq.following import Watcher
 from relayq.handle import Completed, JobHandle
 from relayq.model import Job, JobSpec
-from relayq.spec import check_id, make_spec
+from relayq.spec import LAST, check_id, make_spec
 from relayq.store import NewJob, Unserved
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Client:
         """
         spec = make_spec(
             command,
-            on=on or worker,
+            on=_one_worker(on, worker),
             cwd=cwd,
             needs=needs,
             prefer=prefer,
@@ -163,7 +163,7 @@ class Client:
 
         Raises UnknownJob, AmbiguousJob, BrokerUnavailable.
         """
-        if id == "last":
+        if id == LAST:
             page = self.store.page(limit=1)
             if not page:
                 raise UnknownJob("there is no job yet. Start one with: relayq run -- echo hello")
@@ -282,6 +282,14 @@ def open_store(settings: Settings, *, timeout: float = 4.0) -> Store:
         output_budget=settings.output_budget_bytes,
         timeout=timeout,
     )
+
+
+def _one_worker(on: str | None, worker: str | None) -> str | None:
+    if None not in (on, worker) and on != worker:
+        raise BadSpec(
+            f"on={on!r} and worker={worker!r} name two workers: give one of them (worker is on's name in 1.x)"
+        )
+    return worker if on is None else on
 
 
 def _with_need(options: dict[str, Any], need: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from relayq import config_values as values
 from relayq.config_values import mask, valid_name
 from relayq.errors import ConfigError
 
-__all__ = ["SETTINGS", "Setting", "Settings", "broker_url_file", "load", "mask", "rows", "valid_name"]
+__all__ = ["SETTINGS", "Setting", "Settings", "broker_url_file", "load", "mask", "row", "rows", "valid_name"]
 
 NOT_SET = "not set"
 DEFAULT_PORT = 6379
@@ -99,7 +99,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
     Raises ConfigError for an unknown key, a value of the wrong kind or a file that cannot be read.
     """
     env = os.environ if env is None else env
-    home = _path(env.get("RELAYQ_HOME") or "~/.relayq", env)
+    home = _path("RELAYQ_HOME", env.get("RELAYQ_HOME") or "~/.relayq", env)
     given: dict[str, Any] = {"home": home}
     sources = {"home": "RELAYQ_HOME"} if env.get("RELAYQ_HOME") else {}
     for name, value, source in (*_from_file(home / "config.yml"), *_from_environment(env)):
@@ -109,7 +109,7 @@ def load(env: Mapping[str, str] | None = None) -> Settings:
         given["broker_url"] = _checked(values.broker_url, started, str(file), secret=True)
         sources["broker_url"] = f"the broker started by `relayq up` ({file})"
     if "log_file" in given:
-        given["log_file"] = _path(given["log_file"], env, home)
+        given["log_file"] = _path("logging.file", given["log_file"], env, home)
     return Settings(**given, sources=sources)
 
 
@@ -128,6 +128,15 @@ def rows(settings: Settings, secrets: bool = False) -> list[tuple[str, str, str]
             text = mask(text)
         listed.append((setting.key, text, settings.sources.get(setting.field, "default")))
     return listed
+
+
+def row(settings: Settings, key: str, secrets: bool = False) -> tuple[str, str]:
+    """(value, source) of one setting. Raises ConfigError for a key there is not, with the one that was meant."""
+    listed = {known: (text, source) for known, text, source in rows(settings, secrets)}
+    key = {"worker.slots": "worker.max_concurrent"}.get(key, key)
+    if key not in listed:
+        raise ConfigError(_no_such_setting(key, listed, listed))
+    return listed[key]
 
 
 @dataclass(frozen=True)
@@ -180,6 +189,8 @@ _Found = tuple[str, Any, str]  #: field, value, source
 def _from_environment(env: Mapping[str, str]) -> Iterator[_Found]:
     for setting in SETTINGS:
         text = env.get(setting.variable, "").strip()
+        if not _is_text(text):
+            raise ConfigError(f"{setting.variable} is not text in UTF-8; set it to something that is")
         if text:
             value = _checked(setting.read, text, setting.variable, secret=setting.secret)
             yield setting.field, value, setting.variable
@@ -269,17 +280,21 @@ def _example(group: object) -> str:
 
 
 def _unknown(file: Path, key: str, known: Collection[str]) -> str:
+    return f"{file}: {_no_such_setting(key, known, _READERS)}"
+
+
+def _no_such_setting(key: str, known: Collection[str], every: Collection[str]) -> str:
     from difflib import get_close_matches
 
     group, _, last = key.rpartition(".")
     near = [name for name in known if name.startswith(f"{group}.")] if group else list(known)
     meant = None
-    for candidates in (near, _READERS if group else ()):
+    for candidates in (near, every if group else ()):
         words = {name.rpartition(".")[2]: name for name in reversed(list(candidates))}
         close = get_close_matches(last, words, 1)
         meant = meant or (words[close[0]] if close else None)
-    hint = f'did you mean "{meant}"?' if meant else "there are: " + ", ".join(near)
-    return f'{file}: there is no setting "{key}"; {hint}'
+    hint = f'did you mean "{meant}"?' if meant else "there are: " + ", ".join(near or every)
+    return f'there is no setting "{key}"; {hint}'
 
 
 def _parsed(file: Path) -> object:
@@ -319,11 +334,22 @@ def _user() -> str:
         return f"user {os.getuid()}"
 
 
-def _path(text: str, env: Mapping[str, str], base: Path | None = None) -> Path:
+def _path(where: str, text: str, env: Mapping[str, str], base: Path | None = None) -> Path:
     if env.get("HOME") and (text == "~" or text.startswith("~/")):
         text = env["HOME"] + text[1:]
     try:
         path = Path(text).expanduser()
     except RuntimeError:
         raise ConfigError(f"{text} names no folder: there is no such user. Write the whole path") from None
-    return path if path.is_absolute() else (base or Path.cwd()) / path
+    path = path if path.is_absolute() else (base or Path.cwd()) / path
+    if not _is_text(str(path)):  # it stands in logs, records and the supervisor's words
+        raise ConfigError(f"{where} is {str(path)!a}, which is not text in UTF-8; set it to a path that is")
+    return path
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

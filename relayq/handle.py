@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from relayq import monitoring
 from relayq.errors import BrokerRefused, BrokerUnavailable, JobFailed, OutputTruncated, ResultTimeout, UnknownJob
-from relayq.lines import Lines
-from relayq.model import Chunk, Job, Output, Result, State
+from relayq.lines import Lines, last_lines, last_words
+from relayq.model import Chunk, Job, Output, Reason, Result, State
 from relayq.news import Watched
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class JobHandle:
         """
         result = self.result(timeout)
         if result.state is not State.SUCCEEDED:
-            raise JobFailed(self._sentence(), result)
+            raise JobFailed(self._sentence_with_last_words(result), result)
         if result.value is not None:
             return result.value
         if len(result.stdout) < result.stdout_bytes:
@@ -119,37 +119,50 @@ class JobHandle:
         now, workers = self._client.store.workers()
         return monitoring.explain(self.job(), workers, now)
 
-    def logs(self, *, follow: bool = False, stream: int | None = None) -> Iterator[str]:
-        """Its output, line by line, newline kept; with `follow` until it ends. `stream`: 1 stdout, 2 stderr."""
+    def logs(
+        self, *, follow: bool = False, stream: int | None = None, attempt: int | None = None, tail: int | None = None
+    ) -> Iterator[str]:
+        """Its output, line by line, newline kept; the arguments as for `pieces`."""
         current, lines = 0, {1: Lines(), 2: Lines()}
-        for attempt, chunk in self._pieces(follow):
-            if attempt != current:
+        for number, chunk in self.pieces(follow=follow, stream=stream, attempt=attempt, tail=tail):
+            if number != current:
                 for of_before in lines.values():
                     yield from of_before.end()
-                current, lines = attempt, {1: Lines(), 2: Lines()}
-            if stream in (None, chunk.stream):
-                yield from lines[chunk.stream].add(chunk)
+                current, lines = number, {1: Lines(), 2: Lines()}
+            yield from lines[chunk.stream].add(chunk)
         for last in lines.values():
             yield from last.end()
 
     def chunks(self, *, follow: bool = False) -> Iterator[Chunk]:
         """Its output as bytes in the order it came; with `follow` until it ends, over all attempts from the current."""
-        return (chunk for _, chunk in self._pieces(follow))
+        return (chunk for _, chunk in self.pieces(follow=follow))
 
-    def _pieces(self, follow: bool) -> Iterator[tuple[int, Chunk]]:
-        """Its output, and the number of the attempt it is of."""
+    def pieces(
+        self, *, follow: bool = False, stream: int | None = None, attempt: int | None = None, tail: int | None = None
+    ) -> Iterator[tuple[int, Chunk]]:
+        """Its output as bytes in the order it came, each piece with the number of its attempt.
+
+        `stream`: 1 stdout, 2 stderr (default: both). `attempt`: of which one (default: the current one, or the last).
+        `tail`: only so many lines of what there is already. `follow`: until the job ends, over all attempts from that
+        one on.
+        """
+
+        def told(output: Output, tail: int | None = None) -> Iterator[tuple[int, Chunk]]:
+            chunks = tuple(chunk for chunk in output.chunks if stream in (None, chunk.stream))
+            chunks = chunks if tail is None else last_lines(chunks, tail)
+            return ((output.attempt, chunk) for chunk in chunks)
+
         if not follow:
-            output = self._client.store.output(self.id)
-            yield from ((output.attempt, chunk) for chunk in output.chunks)
+            yield from told(self._client.store.output(self.id, attempt=attempt), tail)
             return
         store, watcher, watched = self._client.store, self._client.watcher, self._expected()
         watcher.watch([self.id], output=True)
-        attempt: int | None = None
         position = 0
         while True:
             pieces, over = watched.pieces, watched.over
             output = self._patiently(partial(store.output, self.id, attempt=attempt, position=position))
-            yield from ((output.attempt, chunk) for chunk in output.chunks)
+            yield from told(output, tail)
+            tail = None
             position = output.next
             # Attempt 0 is none yet; a job that is tried again goes on with its next attempt.
             attempt = output.attempt or None
@@ -211,6 +224,12 @@ class JobHandle:
     def _sentence(self) -> str:
         return f"job {self.id} {monitoring.ending(self.job())}"
 
+    def _sentence_with_last_words(self, result: Result) -> str:
+        """What the job said last on stderr is mostly why it failed, unless relayq knows better."""
+        spoke = result.reason in (Reason.EXITED, Reason.TIMED_OUT) and not result.message
+        words = last_words(result.stderr) if spoke else None
+        return f"{self._sentence()}: {words}" if words else self._sentence()
+
 
 class Completed(Iterator[JobHandle]):
     """Handles in the order their jobs end, each job once. Threads may share it: each handle goes to one of them.
@@ -235,7 +254,9 @@ class Completed(Iterator[JobHandle]):
     def __next__(self) -> JobHandle:
         id = self._client.watcher.wait(self._arrivals.take, self._deadline, self._waiting)
         if id is None:
-            raise ResultTimeout(f"{len(self._waiting)} jobs have not ended within {self._timeout:g} s; they go on")
+            left = len(self._waiting)
+            have, go = ("1 job has", "it goes") if left == 1 else (f"{left} jobs have", "they go")
+            raise ResultTimeout(f"{have} not ended within {self._timeout:g} s; {go} on")
         return self._waiting.pop(id)
 
 

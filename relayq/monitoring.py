@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from relayq.columns import table
 from relayq.errors import BrokerUnavailable
 from relayq.lifecycle import left_out_until
 from relayq.model import Job, Pause, State, WorkerState
@@ -26,7 +27,7 @@ class WorkerStatus(dict[str, Any]):
         for name, w in self["workers"].items():
             waiting = str(w["queued_jobs"])
             rows.append((name, w["state"], str(w["slots"]), str(w["active_jobs"]), waiting, " ".join(w["labels"])))
-        return table(rows)
+        return table(rows, names=(0,), wrap=True)
 
 
 def worker_status(store: Store) -> WorkerStatus:
@@ -228,10 +229,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = int(seconds // 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def table(rows: Sequence[Sequence[str]], width: int = 80) -> str:
-    """Columns of text in lines of at most `width`: the last column gives way."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "\n".join(line if len(line) <= width else line[: width - 1] + "…" for line in lines)

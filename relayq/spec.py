@@ -15,6 +15,7 @@ from relayq.placement import check_names
 MAX_ARGUMENT_BYTES = 128 * 1024 - 1
 MAX_SPEC_BYTES = 4 << 20  #: bytes of script, stdin, environment and arguments together
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+LAST = "last"  #: instead of an id: the newest job
 KINDS = ("command", "transcode")
 
 
@@ -66,6 +67,8 @@ def check(spec: JobSpec) -> None:
 
 def check_id(id: Any) -> str:
     """The id, if it can be one."""
+    if id == LAST:
+        raise BadSpec(f'a job cannot have the id "{LAST}": it stands for the newest job; choose another')
     if not isinstance(id, str) or not ID.fullmatch(id):
         raise BadSpec(f"{id!r} cannot be a job's id: use 1 to 64 letters, digits, '.', '_' and '-'")
     return id

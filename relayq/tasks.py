@@ -34,6 +34,9 @@ app = broker.make_app(settings.broker_url or "redis://127.0.0.1:1/0")
 agent: Agent | None = None
 name = ""
 
+# Its result is written later, but what stops it before that, such as wrong arguments, is the client's answer at once.
+_OLD_TASK: dict[str, Any] = {"bind": True, "store_errors_even_if_ignored": True}
+
 
 @signals.setup_logging.connect
 def _set_up_log(loglevel: int | str, logfile: str | None = None, **_: Any) -> None:
@@ -121,14 +124,14 @@ def pulse(state: Any) -> None:
         agent.pulse_now()
 
 
-@app.task(name="relayq.run_command", bind=True)
+@app.task(name="relayq.run_command", **_OLD_TASK)
 def run_command(self: Any, command: str, cwd: str | None = None, routing_key: str | None = None) -> NoReturn:
     """1.x: run a command anywhere, or on the worker its `routing_key` names; answers its stdout."""
     _submit(self.request.id, command, cwd=cwd, on=routing_key)
     raise Ignore  # or Celery would store None as the result: a 1.x message asks for one
 
 
-@app.task(name="relayq.transcode_video", bind=True)
+@app.task(name="relayq.transcode_video", **_OLD_TASK)
 def transcode_video(self: Any, input_file: str, output_file: str, options: str | None = None) -> NoReturn:
     """1.x: convert a video; answers {"status": "success", "output": output_file}."""
     params = {"input": input_file, "output": output_file, "options": options}

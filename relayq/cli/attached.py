@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 from relayq.cli.exits import INTERRUPTED, OWN_FAULT
 from relayq.cli.screen import message
 from relayq.errors import RelayqError
-from relayq.model import Chunk, Job, Reason, State
+from relayq.model import Attempt, Chunk, Job, Reason, State
 
 if TYPE_CHECKING:
     from relayq.cli.context import App
@@ -62,13 +62,23 @@ class Cancelling:
             os._exit(OWN_FAULT)
 
 
-def show_output(app: App, handle: JobHandle, *, stream: int | None = None) -> Job:
+def show_output(app: App, handle: JobHandle) -> Job:
     """Copy a job's output to ours, byte for byte, until it ends; the record of its end."""
+    return follow_output(app, handle, handle.pieces(follow=True))
+
+
+def follow_output(
+    app: App, handle: JobHandle, pieces: Iterable[tuple[int, Chunk]], *, stream: int | None = None, whole: bool = True
+) -> Job:
+    """Copy these pieces as they come until the job ends; the record of its end. For the rest see `Copied`."""
     handle.expect()
     app.be_patient()
+    copied = Copied(stream=stream, whole=whole)
     with _why_it_waits(handle):
-        copy(handle.chunks(follow=True), stream=stream)
-    return ended(app, handle)
+        copied.write(pieces)
+    job = ended(app, handle)
+    copied.tell_missing(job, job.attempt)
+    return job
 
 
 def ended(app: App, handle: JobHandle) -> Job:
@@ -77,19 +87,39 @@ def ended(app: App, handle: JobHandle) -> Job:
     return known.job if known is not None else handle.job()
 
 
-def copy(chunks: Iterable[Chunk], *, stream: int | None = None) -> None:
-    """Write stdout to stdout and stderr to stderr, saying where something is missing."""
-    files = {1: sys.stdout.buffer, 2: sys.stderr.buffer}
-    position = {1: 0, 2: 0}
-    for chunk in chunks:
-        if stream not in (None, chunk.stream):
-            continue
-        gap = chunk.offset - position[chunk.stream]
+class Copied:
+    """What was copied of a job's output: `stream` alone (None: both), `whole` from its beginning or only its end."""
+
+    def __init__(self, *, stream: int | None = None, whole: bool = True) -> None:
+        self._stream = stream
+        self._attempt = 0
+        self._ends = {1: 0, 2: 0} if whole else {}  #: up to where each stream was copied
+
+    def write(self, pieces: Iterable[tuple[int, Chunk]]) -> None:
+        """Write stdout to stdout and stderr to stderr, saying where something is missing."""
+        files = {1: sys.stdout.buffer, 2: sys.stderr.buffer}
+        for attempt, chunk in pieces:
+            if self._attempt and attempt != self._attempt:
+                self._ends = {1: 0, 2: 0}  # only the first may have been begun near its end
+            self._attempt = attempt
+            self._tell_gap(chunk.stream, chunk.offset - self._ends.get(chunk.stream, chunk.offset))
+            self._ends[chunk.stream] = chunk.offset + len(chunk.data)
+            files[chunk.stream].write(chunk.data)
+            files[chunk.stream].flush()
+
+    def tell_missing(self, job: Job, attempt: Attempt | None) -> None:
+        """Say what is missing after the last piece, which was of this attempt: all of it, if nothing is kept."""
+        if job.output_dropped:
+            message(f"the output of {job.id} was removed, to keep the output of all jobs within its budget")
+        elif attempt is not None and (outcome := attempt.outcome) is not None:
+            produced = {1: outcome.stdout_bytes, 2: outcome.stderr_bytes}
+            for stream in (1, 2) if self._stream is None else (self._stream,):
+                self._tell_gap(stream, produced[stream] - self._ends.get(stream, produced[stream]))
+
+    def _tell_gap(self, stream: int, gap: int) -> None:
         if gap > 0:
-            message(f"{gap} bytes of {('stdout', 'stderr')[chunk.stream - 1]} were not kept (see --max-output)")
-        position[chunk.stream] = chunk.offset + len(chunk.data)
-        files[chunk.stream].write(chunk.data)
-        files[chunk.stream].flush()
+            bytes, were = ("byte", "was") if gap == 1 else ("bytes", "were")
+            message(f"{gap} {bytes} of {('stdout', 'stderr')[stream - 1]} {were} not kept (see --max-output)")
 
 
 def tell_end(job: Job, *, exit_codes: bool) -> None:

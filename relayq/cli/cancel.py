@@ -16,7 +16,8 @@ from relayq.cli.options import json_option
 def command(app: App, ids: tuple[str, ...], as_json: bool) -> int:
     """End jobs: a waiting one at once, a running one within its kill grace (`relayq wait` waits for that).
 
-    Exits with 1 if one had ended otherwise before. --json prints one Job a line.
+    Exits with 1 if one had ended otherwise before, with 3 if an id is unknown or ambiguous; the others are ended all
+    the same. --json prints one Job a line.
     """
     from relayq.cli.exits import NEGATIVE
     from relayq.cli.records import job_record
@@ -24,15 +25,15 @@ def command(app: App, ids: tuple[str, ...], as_json: bool) -> int:
     from relayq.model import State
     from relayq.monitoring import ending
 
-    code = 0
-    for handle in [app.job(id) for id in ids]:
+    handles, code = app.jobs(ids)
+    for handle in handles:
         before = handle.job()
         job = handle.cancel()
         if as_json:
             say_json(job_record(job))
         if before.state.ended:
             message(f"job {job.id} has ended already: it {ending(job)}")
-            code = code if job.state is State.CANCELLED else NEGATIVE
+            code = code if job.state is State.CANCELLED else max(code, NEGATIVE)
         elif job.state.ended:
             message(f"job {job.id} {ending(job)}")
         else:

@@ -16,22 +16,40 @@ def command(ctx: click.Context) -> None:
         ctx.invoke(show)
 
 
+def complete_key(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """The settings that begin like this."""
+    from relayq.config import SETTINGS
+
+    return [key for key in ("home", *(setting.key for setting in SETTINGS)) if key.startswith(incomplete)]
+
+
 @command.command("show")
+@click.argument("key", required=False, shell_complete=complete_key)
 @click.option("--secrets", is_flag=True, help="With the broker's password.")
 @json_option
 @pass_app
-def show(app: App, secrets: bool, as_json: bool) -> None:
-    """Show all settings, and where each comes from. --json prints {key: {"value", "source"}}."""
-    from relayq.cli.screen import say, say_json
-    from relayq.config import rows
+def show(app: App, key: str | None, secrets: bool, as_json: bool) -> int:
+    """Show all settings, and where each comes from; with a KEY only its value, for use in $(…).
 
-    found = rows(app.settings, secrets)
+    Exits with 1, and prints nothing, if KEY is not set and has no default. --json prints {key: {"value", "source"}}.
+    """
+    from relayq.cli.exits import NEGATIVE
+    from relayq.cli.screen import message, say, say_json
+    from relayq.config import NOT_SET, row, rows
+
+    found = rows(app.settings, secrets) if key is None else [(key, *row(app.settings, key, secrets))]
+    missing = key is not None and found[0][1] == NOT_SET
     if as_json:
-        return say_json({key: {"value": value, "source": source} for key, value, source in found})
-    width = max(len(key) for key, _, _ in found)
-    for key, value, source in found:
-        say(f"{key.ljust(width)}  {value}" + (f"  ({source})" if source != "default" else ""))
-    return None
+        say_json({name: {"value": value, "source": source} for name, value, source in found})
+    elif missing:
+        message(f"{key} is not set. See: relayq config show")
+    elif key is not None:
+        say(found[0][1])
+    else:
+        width = max(len(name) for name, _, _ in found)
+        for name, value, source in found:
+            say(f"{name.ljust(width)}  {value}" + (f"  ({source})" if source != "default" else ""))
+    return NEGATIVE if missing else 0
 
 
 @command.command("path")

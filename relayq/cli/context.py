@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
@@ -70,6 +70,22 @@ class App:
         """The job whose id begins like this, or the "last". Raises UnknownJob, AmbiguousJob, BrokerUnavailable."""
         assert self.store
         return self.client.get(id.removesuffix("…"))  # as `relayq list` shortens it
+
+    def jobs(self, ids: Iterable[str]) -> tuple[list[JobHandle], int]:
+        """Those of these jobs that there are, and the exit code for the others, which are named on stderr.
+
+        Raises BrokerUnavailable.
+        """
+        from relayq.cli.exits import report
+        from relayq.errors import BadSpec, UnknownJob
+
+        found, code = [], 0
+        for id in ids:
+            try:
+                found.append(self.job(id))
+            except (UnknownJob, BadSpec) as error:
+                code = max(code, report(error))
+        return found, code
 
     def be_patient(self) -> None:
         """From now on a broker that goes away does not end what follows a job."""

@@ -24,10 +24,10 @@ def command(app: App, as_json: bool) -> None:
     stopped = local.down(app.settings)
     if as_json:
         return say_json({"worker": stopped.worker, "broker": stopped.broker, "ended_jobs": stopped.ended_jobs})
-    if not stopped.worker and not stopped.broker:
-        message("nothing was up")
-    else:
-        message("relayq is down")
+    what = [f"the worker {stopped.worker}"] if stopped.worker else []
+    what += ["the broker"] if stopped.broker else []
+    message(f"stopped {' and '.join(what)}" if what else "nothing was up")
     if stopped.ended_jobs:
-        message(f"running jobs that were ended: {stopped.ended_jobs}. They run again after the next `relayq up`")
+        jobs = "1 running job was" if stopped.ended_jobs == 1 else f"{stopped.ended_jobs} running jobs were"
+        message(f"{jobs} ended and will run again after the next `relayq up`")
     return None

@@ -15,7 +15,6 @@ from relayq.cli.options import json_option
 if TYPE_CHECKING:
     from relayq.model import Job, State
 
-ID_WIDTH = 20  #: ours are 12; a 1.x client's are 43
 STATES = ("queued", "running", "succeeded", "failed", "cancelled")
 
 
@@ -44,34 +43,21 @@ def command(
         message("there are no such jobs" if states or worker or before else "there are no jobs yet")
     else:
         now = time.time()
-        ids = _short([job.id for job in jobs])
-        rows = [_row(job, id, now) for job, id in zip(jobs, ids, strict=True)]
-        say_table([("ID", "STATE", "WORKER", "SUBMITTED", "TOOK", "WHAT"), *rows], "STATE")
+        rows = [_row(job, now) for job in jobs]
+        say_table([("ID", "STATE", "WORKER", "SUBMITTED", "TOOK", "WHAT"), *rows], "STATE", names=(0, 2))
         if len(jobs) == limit and sys.stdout.isatty():
             message(f"there may be more: relayq list --before {jobs[-1].id}")
 
 
-def _short(ids: list[str]) -> list[str]:
-    """Long ids by their first letters, as many as tell those listed apart: the rest of the line is wanted too."""
-    from relayq.cli.screen import shorten
-
-    width = ID_WIDTH
-    while len({shorten(id, width) for id in ids}) < len(set(ids)):
-        width += 1
-    return [shorten(id, width) for id in ids]
-
-
-def _row(job: Job, id: str, now: float) -> tuple[str, ...]:
-    from relayq.cli.screen import shorten
+def _row(job: Job, now: float) -> tuple[str, ...]:
     from relayq.monitoring import clock_time, duration
 
     attempt = job.attempt
     took = ""
     if attempt is not None and job.state != "queued":
         took = duration((attempt.ended_at or now) - attempt.claimed_at)
-    worker = shorten(job.worker or "", 14)
     title = " ".join(job.spec.title.split())
-    return id, str(job.state), worker, clock_time(job.submitted_at, now), took, title
+    return job.id, str(job.state), job.worker or "", clock_time(job.submitted_at, now), took, title
 
 
 def _states(given: tuple[str, ...]) -> list[State]:

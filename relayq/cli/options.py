@@ -68,7 +68,7 @@ _JOB_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--on", "--worker", "on", metavar="WORKER", shell_complete=complete_worker, help="Only this worker."),
     click.option("--needs", multiple=True, metavar="LABEL,…", help="What its worker must have: labels, capabilities."),
     click.option("--prefer", multiple=True, metavar="LABEL,…", help="What to choose first, if there is a choice."),
-    click.option("--cwd", metavar="FOLDER", help="A folder on the worker. [default: the home of its user]"),
+    click.option("--cwd", metavar="FOLDER", help="A folder on the worker. [default: '~', its user's home]"),
     click.option("--env", multiple=True, metavar="NAME=VALUE", help="A variable on top of the worker's environment."),
     click.option("--stdin", type=content, metavar="FILE|-", help="Standard input; nothing by default."),
     click.option(

@@ -9,6 +9,8 @@ Attempt   number, worker, started_at, ended_at, reason, exit_code, signal, messa
           stderr_bytes
 Worker    name, type, state, online, slots, active_jobs, queued_jobs, total_jobs, labels, capabilities, host, system,
           version, pid, seen_at, load, why (it takes nothing new, or is away; else null)
+Kept      stdout_kept, stderr_kept (bytes of the last attempt's output that can be had), truncated (whether that is
+          less than was printed)
 Piece     stream (stdout or stderr), offset, text; or base64 where it is no UTF-8
 
 What is not known (yet) is null.
@@ -70,6 +72,15 @@ def job_record(job: Job) -> Json:
         "retry_of": job.retry_of,
         "attempts": [attempt_record(attempt) for attempt in job.attempts],
     }
+
+
+def kept_record(job: Job, kept: tuple[int, int] | None) -> Json:
+    """Kept: beside a Job, where its output was looked at. `kept` are bytes of stdout and stderr."""
+    outcome = job.attempt.outcome if job.attempt else None
+    if kept is None or outcome is None:
+        return {"stdout_kept": None, "stderr_kept": None, "truncated": None}
+    truncated = kept[0] < outcome.stdout_bytes or kept[1] < outcome.stderr_bytes
+    return {"stdout_kept": kept[0], "stderr_kept": kept[1], "truncated": truncated}
 
 
 def attempt_record(attempt: Attempt) -> Json:

@@ -40,6 +40,7 @@ def say_worker(app: App, name: str, as_json: bool) -> None:
     if as_json:
         say_json(record)
     elif record["why"]:
-        message(f"{name} {record['why']}; {record['active_jobs']} jobs run there")
+        running = record["active_jobs"]
+        message(f"{name} {record['why']}; {'1 job runs' if running == 1 else f'{running} jobs run'} there")
     else:
         message(f"{name} takes jobs")

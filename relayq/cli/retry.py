@@ -13,16 +13,19 @@ from relayq.cli.options import json_option
 @click.argument("ids", nargs=-1, required=True, metavar="ID…", shell_complete=complete_job)
 @json_option
 @pass_app
-def command(app: App, ids: tuple[str, ...], as_json: bool) -> None:
+def command(app: App, ids: tuple[str, ...], as_json: bool) -> int:
     """Queue jobs that ask for the same as these, and print their ids; what has ended is never reopened.
 
-    --json prints {"id": …, "retry_of": …} a line.
+    Exits with 3 if an id is unknown or ambiguous; the others are queued all the same. --json prints
+    {"id": …, "retry_of": …} a line.
     """
     from relayq.cli.screen import say, say_json
 
-    for old in [app.job(id) for id in ids]:
+    jobs, code = app.jobs(ids)
+    for old in jobs:
         new = old.retry()
         if as_json:
             say_json({"id": new.id, "retry_of": old.id})
         else:
             say(new.id)
+    return code

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from relayq.cli.context import App, pass_app
 from relayq.cli.options import command_of, job_options, json_option, spec_options
 from relayq.errors import RelayqError
+
+if TYPE_CHECKING:
+    from relayq.model import Job, Result
 
 
 @click.command("run", context_settings={"allow_interspersed_args": False})
@@ -34,7 +37,8 @@ def command(app: App, /, words: tuple[str, ...], id: str | None, as_json: bool, 
     waited too long. 2: wrong usage, nothing was asked of the broker. 255: all else that is not the job's doing, such as
     a broker that does not answer (after `submit_patience`) or no worker that could run it.
 
-    --json prints, at the end, one Job with its output as "stdout" and "stderr" (text; what is no UTF-8 is replaced).
+    --json prints, at the end, one Job with Kept and its output as "stdout" and "stderr" (text; what is no UTF-8 is
+    replaced).
     """
     from relayq.cli.attached import Cancelling, ended, show_output, tell_end
     from relayq.cli.exits import NOBODY_READS, code_of, report
@@ -54,7 +58,7 @@ def command(app: App, /, words: tuple[str, ...], id: str | None, as_json: bool, 
         if as_json:
             result = handle.result()
             job = ended(app, handle)
-            _print_json(job, result.stdout, result.stderr)
+            _print_json(job, result)
         else:
             try:
                 job = show_output(app, handle)
@@ -67,9 +71,10 @@ def command(app: App, /, words: tuple[str, ...], id: str | None, as_json: bool, 
     return code_of(job)
 
 
-def _print_json(job: Any, stdout: bytes, stderr: bytes) -> None:
-    from relayq.cli.records import job_record
+def _print_json(job: Job, result: Result) -> None:
+    from relayq.cli.records import job_record, kept_record
     from relayq.cli.screen import say_json
 
-    output = {"stdout": stdout.decode("utf-8", "replace"), "stderr": stderr.decode("utf-8", "replace")}
-    say_json(job_record(job) | output)
+    kept = len(result.stdout), len(result.stderr)
+    output = {"stdout": result.stdout.decode("utf-8", "replace"), "stderr": result.stderr.decode("utf-8", "replace")}
+    say_json(job_record(job) | kept_record(job, kept) | output)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import click
+
+from relayq import columns
 
 COLOURS = {
     "queued": "yellow",
@@ -42,13 +46,12 @@ def say_json(data: Any) -> None:
     click.echo(json.dumps(data, allow_nan=False))
 
 
-def say_table(rows: Sequence[Sequence[str]], colours: str | None = None) -> None:
-    """Columns that fit the terminal (80 where there is none); words of the column `colours` in colour."""
-    from relayq.monitoring import table
-
+def say_table(
+    rows: Sequence[Sequence[str]], colours: str | None = None, *, names: Collection[int] = (), wrap: bool = False
+) -> None:
+    """Columns that fit the terminal, as `relayq.columns.table`; words of the column `colours` in colour."""
     rows = [[plain(cell) for cell in row] for row in rows]
-    width = max(NARROWEST, shutil.get_terminal_size().columns)
-    lines = table(rows, width).split("\n")
+    lines = columns.table(rows, _width(), names=names, wrap=wrap).split("\n")
     start = lines[0].index(colours) if colours else -1
     for line in lines:
         click.echo(_coloured(line, start) if colours else line)
@@ -67,12 +70,17 @@ def plain(text: str, *, lines: bool = False) -> str:
     return "".join(c if c.isprintable() or (lines and c == "\n") else "?" for c in text)
 
 
-def shorten(text: str, width: int) -> str:
-    """At most `width` characters."""
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+shorten = columns.shorten
+
+
+def _width() -> int | None:
+    """Of a line: the terminal's, or what COLUMNS says; a program that reads is given all there is (None)."""
+    if not sys.stdout.isatty() and not os.environ.get("COLUMNS"):
+        return None
+    return max(NARROWEST, shutil.get_terminal_size().columns)
 
 
 def _coloured(line: str, start: int) -> str:
-    word = line[start:].split(maxsplit=1)[0] if line[start:].strip() else ""
+    word = line[start:].split(maxsplit=1)[0] if line[start : start + 1].strip() else ""
     colour = COLOURS.get(word)
     return line[:start] + click.style(word, fg=colour) + line[start + len(word) :] if colour else line

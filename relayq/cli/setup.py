@@ -72,11 +72,13 @@ def broker(
     from relayq.setup import places
 
     there = places.for_broker()
-    person = user or os.environ.get("SUDO_USER") or os.environ.get("DOAS_USER") or getpass.getuser()
+    by_sudo = os.environ.get("SUDO_USER") or os.environ.get("DOAS_USER")
     if os.geteuid() and not dry_run:
-        ctx.params["user"] = person
+        ctx.params["user"] = user or getpass.getuser()
         _through_sudo(ctx)
     effects = effects_of(there, "broker", dry_run)
+    # Root itself, as `relayq upgrade` may run it: whoever it was the last time.
+    person = user or by_sudo or effects.receipt.facts.get("user") or getpass.getuser()
     if uninstall:
         from relayq.setup import uninstall as removal
 

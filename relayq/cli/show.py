@@ -11,9 +11,11 @@ import click
 from relayq.cli.complete import complete_job
 from relayq.cli.context import App, pass_app
 from relayq.cli.options import json_option
+from relayq.supervisor.output import MAX_OUTPUT_BYTES
 
 if TYPE_CHECKING:
     from relayq.model import Attempt, Job, JobSpec
+    from relayq.store import Store
 
 
 @click.command("show")
@@ -21,24 +23,43 @@ if TYPE_CHECKING:
 @json_option
 @pass_app
 def command(app: App, id: str, as_json: bool) -> None:
-    """Show everything about a job. Of its environment only the names are shown. --json prints a Job."""
-    from relayq.cli.records import job_record
+    """Show everything about a job. Of its environment only the names are shown. --json prints a Job with Kept."""
+    from relayq.cli.records import job_record, kept_record
     from relayq.cli.screen import say, say_json, say_pairs
 
     handle = app.job(id)
     job = handle.job()
+    kept = _kept(job, app.store)
     if as_json:
-        return say_json(job_record(job))
+        return say_json(job_record(job) | kept_record(job, kept))
     now, workers = app.store.workers()
     from relayq.monitoring import explain
 
-    say_pairs(_pairs(job, explain(job, workers, now).sentence))
+    say_pairs(_pairs(job, explain(job, workers, now).sentence, kept))
     for attempt in job.attempts:
         say(f"  {_told(attempt, now)}")
     return None
 
 
-def _pairs(job: Job, sentence: str) -> dict[str, str | None]:
+def _kept(job: Job, store: Store) -> tuple[int, int] | None:
+    """How much of the last attempt's stdout and stderr is kept. The output is read only if not all of it can be."""
+    outcome = job.attempt.outcome if job.attempt else None
+    if outcome is None:
+        return None
+    if job.output_dropped:
+        return 0, 0
+    if outcome.stdout_bytes + outcome.stderr_bytes <= min(job.spec.max_output_bytes, MAX_OUTPUT_BYTES):
+        return outcome.stdout_bytes, outcome.stderr_bytes
+    chunks = store.output(job.id, attempt=job.attempts[-1].number).chunks
+    stdout, stderr = (sum(len(chunk.data) for chunk in chunks if chunk.stream == stream) for stream in (1, 2))
+    return stdout, stderr
+
+
+def _output(name: str, produced: int, kept: int) -> str:
+    return f"{produced} bytes {name}" + (f", {kept} kept" if kept < produced else "")
+
+
+def _pairs(job: Job, sentence: str, kept: tuple[int, int] | None) -> dict[str, str | None]:
     from relayq.monitoring import duration
 
     attempt = job.attempt
@@ -46,8 +67,10 @@ def _pairs(job: Job, sentence: str) -> dict[str, str | None]:
     output = None
     if job.output_dropped:
         output = "removed, to keep the output of all jobs within its budget"
-    elif outcome is not None:
-        output = f"{outcome.stdout_bytes} bytes stdout, {outcome.stderr_bytes} bytes stderr"
+    elif outcome is not None and kept is not None:
+        output = "; ".join(
+            [_output("stdout", outcome.stdout_bytes, kept[0]), _output("stderr", outcome.stderr_bytes, kept[1])]
+        )
     waited = job.attempts[0].claimed_at - job.submitted_at if job.attempts else None
     return {
         "job": job.id,

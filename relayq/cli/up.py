@@ -22,6 +22,7 @@ def command(app: App, port: int | None, slots: int | None, as_json: bool) -> Non
     --json prints {"started", "broker": {"url" (password masked), "port", "pid", "started"},
     "worker": {"name", "slots", "pid", "started"}}.
     """
+    from relayq import calling
     from relayq.cli import local
     from relayq.cli.screen import message, say, say_json
     from relayq.config import mask
@@ -39,7 +40,10 @@ def command(app: App, port: int | None, slots: int | None, as_json: bool) -> Non
     many = f"{there.slots} slot" if there.slots == 1 else f"{there.slots} slots"
     say(f"relayq is {state}: a broker on port {broker.port}, and the worker {there.worker} with {many}.")
     say("")
-    say("  relayq run -- echo hello     run something, see its output")
-    say("  relayq status                see what there is")
-    say("  relayq down                  stop it; what waits is kept")
+    for line in calling.examples(
+        ("run -- echo hello", "run something, see its output"),
+        ("status", "see what there is"),
+        ("down", "stop it; what waits is kept"),
+    ):
+        say(f"  {line}")
     return None

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
 import click
 
 from relayq.cli.context import App, pass_app
 from relayq.cli.options import json_option
-
-OFFERS_WIDTH = 24  #: beside a long name and a long state, in 80 columns
 
 
 @click.command("workers")
@@ -41,7 +38,7 @@ def command(app: App, needs: tuple[str, ...], as_json: bool) -> int:
 
 def say_workers(workers: dict[str, dict[str, Any]], *, capabilities: bool = False) -> None:
     """The table of workers, by name."""
-    from relayq.cli.screen import message, say, say_table, shorten
+    from relayq.cli.screen import message, say, say_table
 
     if not workers:
         message("no worker has joined yet. Start one with: relayq worker")
@@ -50,10 +47,8 @@ def say_workers(workers: dict[str, dict[str, Any]], *, capabilities: bool = Fals
     for name, w in workers.items():
         offers = " ".join([*w["labels"], *(w["capabilities"] if capabilities else ())])
         numbers = (str(w["slots"]), str(w["active_jobs"]), str(w["queued_jobs"]))
-        first, *more = textwrap.wrap(offers, OFFERS_WIDTH, break_on_hyphens=False) or [""] if capabilities else [offers]
-        rows.append((shorten(name, 20), w["state"], *numbers, first))
-        rows += [("", "", "", "", "", line) for line in more]
-    say_table(rows, "STATE")
+        rows.append((name, w["state"], *numbers, offers))
+    say_table(rows, "STATE", names=(0,), wrap=True)
     resting = [f"{name} {w['why']}" for name, w in workers.items() if w["why"]]
     if resting:
         say("")

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+from relayq import calling
 from relayq.demo.interrupts import Interrupts
 from relayq.demo.nodes import Nodes
 from relayq.demo.show import Screen
@@ -19,10 +20,10 @@ from relayq.supervisor.messages import SupervisorError
 PATIENCE = 75.0  #: seconds for all steps together, on however slow a machine
 INTERRUPTED = 130
 TRY_IT = (
-    "relayq up                    start a broker and a worker on this machine",
-    "relayq run -- echo hello     run something, see its output",
-    "relayq status                see what there is",
-    "relayq down                  stop what `up` started",
+    ("up", "start a broker and a worker on this machine"),
+    ("run -- echo hello", "run something, see its output"),
+    ("status", "see what there is"),
+    ("down", "stop what `up` started"),
 )
 
 
@@ -76,7 +77,7 @@ def _sum_up(results: Sequence[Facts], took: float, screen: Screen) -> int:
     if len(results) < len(STEPS) or not all(facts.ok for facts in results):
         return 1
     screen.title("Try it yourself")
-    screen.lines(TRY_IT)
+    screen.lines(calling.examples(*TRY_IT))
     return 0
 
 

@@ -118,7 +118,7 @@ def clock(context: Context) -> Iterator[Finding]:
 
 
 def _away(context: Context, said: str) -> Finding:
-    sentence = said.partition(". Is it running?")[0]
+    sentence = said.partition(". Is ")[0]
     peer = next((p for p in context.tailnet.peers if set(p.addresses) & set(context.addresses)), None)
     if peer is not None and not peer.online:
         return problem(f"{sentence}: {peer.name}, its machine, is not connected to the tailnet")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import redis
 
@@ -30,9 +31,7 @@ def translated(url: str) -> Iterator[None]:
             f"the broker at {where} refuses the password. Check RELAYQ_BROKER_URL or the broker section of config.yml"
         ) from error
     except (redis.exceptions.TimeoutError, redis.exceptions.ConnectionError) as error:
-        raise BrokerUnavailable(
-            f"the broker at {where} does not answer ({_reason(error)}). Is it running? See: relayq up"
-        ) from error
+        raise BrokerUnavailable(f"the broker at {where} does not answer ({_reason(error)}). {_advice(url)}") from error
     except redis.exceptions.NoPermissionError as error:
         raise BrokerRefused(f"the broker at {where} does not allow this to our user: {error}") from error
     except redis.exceptions.ResponseError as error:
@@ -81,6 +80,17 @@ def _response_error(text: str, where: str) -> Exception:
 def _reason(error: Exception) -> str:
     """Why there is no answer, without the address, which is said already."""
     return re.sub(r"^Error -?\d+ connecting to \S+ (.+?)\.?$", r"\1", str(error), flags=re.DOTALL)
+
+
+def _advice(url: str) -> str:
+    """Another machine's broker cannot be started here."""
+    try:
+        host = urlsplit(url).hostname or ""  # none: a Unix socket
+    except ValueError:
+        host = ""
+    if host in ("", "localhost", "::1") or re.fullmatch(r"127(\.\d+){1,3}", host):
+        return "Is it running? See: relayq up"
+    return "Is that machine on and on the network, and does Redis run there? See: relayq doctor"
 
 
 def _place(url: str) -> str:

@@ -183,24 +183,59 @@ def test_a_worker_without_a_supervisor_waits_for_one(fleet: Fleet) -> None:
     assert job.get(timeout=15) == "at last\n"
 
 
+#: A machine of whose processors others use as much as a file says: this one is busy with other people's work.
+OTHERS = """
+import os, time, psutil
+real, spent, at = psutil.cpu_times, 0.0, time.monotonic()
+def cpu_times():
+    global spent, at
+    now = time.monotonic()
+    with open({file!r}) as said:
+        spent += (now - at) * os.cpu_count() * float(said.read())
+    at = now
+    times = real()
+    return times._replace(**dict.fromkeys(times._fields, 0.0) | {{"user": spent}})
+psutil.cpu_times = cpu_times
+"""
+
+
 @pytest.mark.parametrize("fleet", [3.0], indirect=True)
-def test_a_worker_holds_back_while_others_use_the_processor(fleet: Fleet) -> None:
+def test_a_worker_holds_back_while_others_use_the_processor(fleet: Fleet, tmp_path: Path) -> None:
     """Its owner is at the machine; when that is over, what waited runs."""
-    fleet.workers["w"] = Worker(
-        "w", fleet.folder / "w", fleet.url, 2, "", fleet.lease_floor, {"RELAYQ_CPU_THRESHOLD": "90"}
-    )
+    share = tmp_path / "share"
+    share.write_text("1.0")
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "sitecustomize.py").write_text(OTHERS.format(file=str(share)))
+    settings = {"RELAYQ_CPU_THRESHOLD": "60", "PYTHONPATH": f"{code}:{os.environ.get('PYTHONPATH', '')}"}
+    fleet.workers["w"] = Worker("w", fleet.folder / "w", fleet.url, 2, "", fleet.lease_floor, settings)
     fleet.online("w")
-    count = 2 * (os.cpu_count() or 1)
-    others = [subprocess.Popen(["/bin/sh", "-c", "while :; do :; done"]) for _ in range(count)]
-    try:
-        wait_until(lambda: fleet.client.worker_status()["workers"]["w"]["state"] == "holding back", 20, fleet.logs)
-        job = fleet.client.run("echo calm")
-        assert "takes nothing new: others use" in str(job.explain())
-    finally:
-        for other in others:
-            other.kill()
-            other.wait()
+    wait_until(lambda: fleet.client.worker_status()["workers"]["w"]["state"] == "holding back", 20, fleet.logs)
+    job = fleet.client.run("echo calm")
+    assert "takes nothing new: others use" in str(job.explain())
+    assert job.state is State.QUEUED
+    (tmp_path / "new").write_text("0.0")
+    (tmp_path / "new").replace(share)  # at once: it is being read
     assert job.get(timeout=30) == "calm\n"
+
+
+def test_what_others_use_is_measured(tmp_path: Path) -> None:
+    """By the machine's own account, in which a process that is none of ours counts in full."""
+    watch = CpuWatch(tmp_path, 50.0)
+    figures: list[float] = []
+    watch.note = figures.append  # type: ignore[method-assign]
+    other = subprocess.Popen(["/bin/sh", "-c", "while :; do :; done"])
+    try:
+        before = processor_seconds(other.pid)
+        began = time.monotonic()
+        watch.look()
+        wait_until(lambda: processor_seconds(other.pid) - before > 0.5, 30)
+        watch.look()
+        took = time.monotonic() - began
+    finally:
+        other.kill()
+        other.wait()
+    assert figures[0] / 100 * took * (os.cpu_count() or 1) > 0.4  # still others may use more
 
 
 def test_what_its_own_jobs_use_is_known(fleet: Fleet) -> None:

@@ -288,6 +288,49 @@ def test_run_passes_bytes_through(crew: Fleet, tmp_path: Path) -> None:
     assert done.stderr == data
 
 
+def test_output_that_is_not_kept_is_said_to_be_missing(crew: Fleet, tmp_path: Path) -> None:
+    """By every verb that shows it, with what is kept of how much."""
+    shell = Shell(tmp_path / "home", crew.url)
+    record = json.loads(shell("run", "--json", "--max-output", "20", "--", "seq 100").stdout)
+    assert (record["stdout_bytes"], record["stdout_kept"], record["truncated"]) == (292, 20, True)
+    assert len(record["stdout"]) == 20
+    assert "292 bytes stdout, 20 kept" in shell("show", record["id"]).stdout
+    shown = shell.json("show", record["id"])
+    assert (shown["stdout_kept"], shown["truncated"]) == (20, True)
+    done = shell("run", "--max-output", "0", "--", "seq 100")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "relayq: 292 bytes of stdout were not kept (see --max-output)\n"
+
+
+def test_the_last_lines_of_a_running_job_and_all_that_follow(crew: Fleet, tmp_path: Path) -> None:
+    """As `tail -f`; the first attempt's output can still be had when the second has begun."""
+    shell = Shell(tmp_path / "home", crew.url)
+    go = tmp_path / "go"
+    script = f"seq 100; [ $RELAYQ_ATTEMPT = 1 ] && exit 7; until [ -e {go} ]; do sleep 0.05; done; echo end"
+    id = shell("submit", "--retries", "1", "--retry-delay", "0", "--", script).stdout.strip()
+    wait_until(lambda: len(shell("logs", id, "--attempt", "2").stdout.split()) == 100, 20, crew.logs)
+    assert shell("logs", id, "--tail", "2").stdout == "99\n100\n"
+    assert shell("logs", id, "--attempt", "1", "--tail", "1").stdout == "100\n"
+    following = shell.start("logs", "-f", id, "--tail", "1")
+    assert following.stdout is not None
+    assert following.stdout.readline() == b"100\n"
+    go.touch()
+    stdout, stderr = following.communicate(timeout=20)
+    assert (following.returncode, stdout, stderr) == (0, b"end\n", b"")
+
+
+def test_a_home_that_is_no_text_is_a_sentence(tmp_path: Path) -> None:
+    """Paths are bytes; one that is no UTF-8 is refused before anything is made there."""
+    shell = Shell(tmp_path / "home", None)
+    shell.env["RELAYQ_HOME"] = f"{tmp_path}/\udcff"
+    for args in (["list"], ["up"], ["down"], ["worker"], ["config", "show"]):
+        done = shell(*args)
+        assert (done.returncode, done.stdout) == (2, ""), args
+        assert done.stderr.startswith("relayq: RELAYQ_HOME is ")
+        assert done.stderr.count("\n") == 1
+    assert not list(tmp_path.glob("*ff"))
+
+
 def test_map_waits_for_all(crew: Fleet, tmp_path: Path) -> None:
     """Lines in, ends out."""
     shell = Shell(tmp_path / "home", crew.url)
@@ -316,6 +359,7 @@ def test_up_and_down(tmp_path: Path) -> None:
     finally:
         done = shell("down")
     assert done.returncode == 0
+    assert done.stderr == f"relayq: stopped the worker {first['worker']['name']} and the broker\n"
     assert "nothing was up" in shell("down").stderr
 
 

@@ -96,6 +96,16 @@ def test_without_cwd_a_job_runs_in_the_home_of_the_workers_user(crew: Fleet) -> 
     assert crew.client.run("pwd").get(timeout=10).strip() == os.path.realpath(Path.home())
 
 
+@pytest.mark.parametrize("given", ["~", "~/"])
+def test_a_tilde_is_the_home_of_the_workers_user(crew: Fleet, given: str) -> None:
+    """Whoever submits knows neither its name nor its folder; and HOME may be another's for the job."""
+    home = os.path.realpath(Path.home())
+    assert crew.client.run("pwd", cwd=given).get(timeout=10) == f"{home}\n"
+    assert crew.client.run("pwd", cwd=given, env={"HOME": "/"}).get(timeout=10) == f"{home}\n"
+    with pytest.raises(JobFailed, match=f"no such folder: {Path.home()}/no/such"):
+        crew.client.run("pwd", cwd="~/no/such").get(timeout=10)
+
+
 @pytest.mark.parametrize(
     ("command", "cwd", "words"),
     [("true", "/no/such/folder", "no such folder"), (["no-such-program"], None, "no such program")],

@@ -75,6 +75,28 @@ def test_an_empty_command_is_answered_too(crew: Fleet, tmp_path: Path) -> None:
     assert "empty" in said["error"]
 
 
+@pytest.mark.parametrize(
+    ("task", "args", "words"),
+    [
+        ("relayq.run_command", (), "run_command() missing 1 required positional argument: 'command'"),
+        ("relayq.run_command", ("true", "/", "w", "x"), "run_command() takes from"),
+        (
+            "relayq.transcode_video",
+            ("in.mov",),
+            "transcode_video() missing 1 required positional argument: 'output_file'",
+        ),
+    ],
+    ids=["nothing", "too much", "too little"],
+)
+def test_wrong_arguments_are_answered_as_in_1x(
+    crew: Fleet, tmp_path: Path, task: str, args: tuple[str, ...], words: str
+) -> None:
+    """Python's own TypeError; a client that waits without a timeout would wait for ever."""
+    _, said = answer(old_client(crew, tmp_path, task, *args))
+    assert (said["module"], said["type"]) == ("builtins", "TypeError")
+    assert words in said["error"]
+
+
 def test_a_refusal_of_the_store_is_answered_too(crew: Fleet, tmp_path: Path) -> None:
     """Near the limit of its memory the broker takes no new jobs; a 1.x client is told so, in words it has."""
     with redis.Redis.from_url(as_admin(crew.url)) as broker:

@@ -26,10 +26,12 @@ class Line:
         self.now = 1_800_000_000.0
         self.store = MemoryStore(clock=lambda: self.now)
         self.settings = Settings(broker_url="redis://:secret@nas:6379/0")
+        self.columns: int | None = None  #: of the terminal's lines; None: there is no terminal
         self._count = 0
 
     def __call__(self, *args: str, input: bytes | str | None = None) -> Result:
-        return CliRunner().invoke(cli, args, obj=App(Client(self.settings, self.store)), input=input)
+        env = {"COLUMNS": str(self.columns) if self.columns else None}
+        return CliRunner(env=env).invoke(cli, args, obj=App(Client(self.settings, self.store)), input=input)
 
     def json(self, *args: str) -> Any:
         """What it prints with --json."""

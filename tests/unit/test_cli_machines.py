@@ -108,6 +108,42 @@ def test_config_tells_values_and_sources_without_the_password(home: Path) -> Non
     assert CliRunner().invoke(cli, ["config", "path"]).stdout.strip() == f"{home}/config.yml"
 
 
+def test_config_show_of_a_key_prints_the_value_alone(home: Path) -> None:
+    """For $(…): no padding, no source; the password only if it is asked for."""
+    (home / "config.yml").write_text("broker: {url: 'redis://:secret@nas:6379/0'}\nworker: {slots: 3}\n")
+
+    def show(*args: str) -> tuple[int, str, str]:
+        result = CliRunner().invoke(cli, ["config", "show", *args])
+        return result.exit_code, result.stdout, result.stderr
+
+    assert show("broker.url") == (0, "redis://:***@nas:6379/0\n", "")
+    assert show("broker.url", "--secrets") == (0, "redis://:secret@nas:6379/0\n", "")
+    assert show("worker.max_concurrent") == show("worker.slots") == (0, "3\n", "")
+    assert show("home") == (0, f"{home}\n", "")
+    shown = json.loads(show("broker.url", "--secrets", "--json")[1])
+    source = f"{home}/config.yml (broker.url)"
+    assert shown == {"broker.url": {"value": "redis://:secret@nas:6379/0", "source": source}}
+    assert show("server.url") == (1, "", "relayq: server.url is not set. See: relayq config show\n")
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("broker.ulr", 'did you mean "broker.url"?'),
+        ("worker.url", 'did you mean "broker.url"?'),
+        ("broker.host", "there are: broker.url, broker.admin_url"),
+        ("nonsense.zzz", "there are: home, broker.url"),
+    ],
+)
+def test_config_show_of_an_unknown_key_names_the_one_that_was_meant(home: Path, key: str, hint: str) -> None:
+    """Exit code 2; a key of the file alone is not offered, for it cannot be shown."""
+    for extra in ([], ["--json"]):
+        result = CliRunner().invoke(cli, ["config", "show", key, *extra])
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.startswith(f'relayq: there is no setting "{key}"; ')
+        assert hint in result.stderr
+
+
 def test_an_unknown_key_is_a_sentence(home: Path) -> None:
     """Exit code 2, with the key that was probably meant."""
     (home / "config.yml").write_text("worker: {nmae: pi}\n")
@@ -255,12 +291,27 @@ LONG = "the-machine-in-the-cellar-below-the-stairs-of-the-old-house"
 
 def test_what_a_worker_offers_is_told_whole_in_eighty_columns(line: Line) -> None:
     """The table of `relayq workers` answers which words `--needs` takes: none may be cut off."""
+    line.columns = 80
     words = ("heavy", "mac", "with-a-graphics-card", "with-a-scanner", "with-much-memory")
     line.worker(LONG, labels=words)
     told = line("workers").stdout
     assert all(len(row) <= 80 for row in told.splitlines())
     assert all(word in told.split() for word in words)
     assert all(len(row) <= 80 for row in line("status").stdout.splitlines())
+
+
+def test_worker_names_are_shortened_only_for_want_of_room(line: Line) -> None:
+    """And two of them never look the same."""
+    names = [f"transcoder-in-the-cellar-{n}" for n in (1, 2)]
+    for name in names:
+        line.worker(name, labels=("heavy", "mac"))
+    for columns in (None, 120, 80):
+        line.columns = columns
+        for verb in ("status", "workers"):
+            assert all(name in line(verb).stdout.split() for name in names), (verb, columns)
+    line.submit("j")
+    line.claim(names[0])
+    assert names[0] in line("list").stdout
 
 
 def test_why_a_worker_takes_nothing_stands_below_the_table(line: Line) -> None:

@@ -43,8 +43,10 @@ def test_drain_waits_for_what_runs(line: Line) -> None:
     result = line("drain", "mac-mini", "--wait", "0.3")
     assert result.exit_code == 1
     assert line.json("workers")["mac-mini"]["state"] == "draining"
+    assert result.stderr.endswith("; 1 job runs there\n")
     line.finish(held)
-    assert line("drain", "mac-mini", "--wait", "5").exit_code == 0
+    done = line("drain", "mac-mini", "--wait", "5")
+    assert (done.exit_code, done.stderr.endswith("; 0 jobs run there\n")) == (0, True)
     assert line.json("workers")["mac-mini"]["state"] == "drained"
 
 

@@ -30,6 +30,15 @@ def submitted(line: Line, *args: str, input: bytes | None = None) -> Job:
     return job
 
 
+def test_no_job_is_called_last(line: Line) -> None:
+    """It would be hidden behind the newest one for ever."""
+    for verb in ("run", "submit"):
+        result = line(verb, "--id", "last", "--", "true")
+        assert result.exit_code == 2
+        assert 'a job cannot have the id "last"' in result.stderr
+    assert line.store.page() == []
+
+
 def test_submit_prints_the_id_only(line: Line) -> None:
     """So that it can be used in $(…)."""
     result = line("submit", "--id", "mine", "--", "true")
@@ -133,6 +142,29 @@ def test_run_json_is_the_job_with_its_output(line: Line) -> None:
     stop()
     record = json.loads(result.stdout)
     assert (record["state"], record["stdout"], record["stderr"]) == ("succeeded", "o\n", "")
+    assert (record["stdout_kept"], record["stderr_kept"], record["truncated"]) == (2, 0, False)
+
+
+def test_run_marks_output_that_is_cut(line: Line) -> None:
+    """In JSON with what is kept of how much, else with a sentence; also if nothing at all is kept."""
+    stop = work(
+        line,
+        lambda _: Outcome(reason=Reason.EXITED, exit_code=0, stdout_bytes=292, stderr_bytes=1),
+        Chunk(stream=1, offset=0, data=b"1\n2\n"),
+        Chunk(stream=1, offset=288, data=b"100\n"),
+        Chunk(stream=2, offset=0, data=b"e"),
+    )
+    record = json.loads(line("run", "--json", "--max-output", "16", "--", "x").stdout)
+    nothing = json.loads(line("run", "--json", "--max-output", "0", "--", "x").stdout)
+    said = line("run", "--max-output", "16", "--", "x").stderr
+    said_of_nothing = line("run", "--max-output", "0", "--", "x").stderr
+    stop()
+    cut = {"stdout_bytes": 292, "stdout_kept": 8, "stderr_bytes": 1, "stderr_kept": 1, "truncated": True}
+    assert {key: record[key] for key in cut} == cut
+    assert (nothing["stdout"], nothing["stdout_kept"], nothing["truncated"]) == ("", 0, True)
+    assert said == "relayq: 284 bytes of stdout were not kept (see --max-output)\ne"
+    assert "292 bytes of stdout were not kept" in said_of_nothing
+    assert "1 byte of stderr was not kept" in said_of_nothing
 
 
 def test_run_says_once_why_it_waits(line: Line) -> None:

@@ -297,6 +297,28 @@ def test_password_that_is_no_text_is_refused_without_showing_it(load):
     assert "271828" not in message
 
 
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"RELAYQ_HOME": "/tmp/x/\udcff"}, "RELAYQ_HOME is '/tmp/x/\\udcff', which is not text in UTF-8"),
+        ({"RELAYQ_HOME": "", "HOME": "/home/\udcff"}, "RELAYQ_HOME is '/home/\\udcff/.relayq', which is not text"),
+        ({"RELAYQ_LOG_FILE": "/tmp/\udcff"}, "RELAYQ_LOG_FILE is not text in UTF-8"),
+        ({"RELAYQ_BROKER_URL": "redis://\udcff"}, "RELAYQ_BROKER_URL is not text in UTF-8"),
+    ],
+)
+def test_bytes_that_are_no_text_are_a_sentence(load, environment: dict[str, str], words: str):
+    """Paths and variables are bytes; ours stand in logs and messages, which are text."""
+    assert words in refusal(load, **environment)
+
+
+def test_a_relative_home_in_a_folder_that_is_no_text_is_a_sentence(load, tmp_path, monkeypatch):
+    """The whole path counts, not what was said of it."""
+    folder = tmp_path / "\udcff"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert "which is not text in UTF-8" in refusal(load, RELAYQ_HOME="home")
+
+
 def test_file_that_cannot_be_read_is_a_sentence(load, tmp_path):
     """A folder in the file's place, or bytes that are no text, end in a sentence and not in a traceback."""
     (tmp_path / "config.yml").mkdir()

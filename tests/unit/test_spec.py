@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -102,8 +103,34 @@ def test_one_need_may_be_a_str() -> None:
     assert set(job.spec.needs) == {"mac", "ffmpeg"}
 
 
-@pytest.mark.parametrize("id", ["", "-x", "a b", "x" * 65, 3, "a/b", None])
+@pytest.mark.parametrize(
+    ("submit", "words"),
+    [
+        (lambda client: client.run("true", on=""), "'' cannot be a worker's name"),
+        (lambda client: client.run("true", worker=""), "'' cannot be a worker's name"),
+        (lambda client: client.run_on("", "true"), "'' cannot be a worker's name"),
+        (lambda client: client.run("true", on="mac", worker="rpi"), "on='mac' and worker='rpi' name two workers"),
+        (lambda client: client.run_on("mac", "true", worker="rpi"), "name two workers"),
+        (lambda client: client.run("true", on="", worker="rpi"), "name two workers"),
+    ],
+)
+def test_a_worker_that_cannot_be_meant_is_not_left_to_chance(submit: Callable[[Client], object], words: str) -> None:
+    """An empty variable would send the job to just any machine; two names to the one that is read first."""
+    client = Client(store=MemoryStore())
+    with pytest.raises(BadSpec, match=re.escape(words)):
+        submit(client)
+    assert client.store.page() == []
+
+
+def test_worker_is_still_the_1x_name_of_on() -> None:
+    """Alone, or beside the same name."""
+    client = Client(store=MemoryStore())
+    for given in ({"worker": "mac"}, {"on": "mac"}, {"on": "mac", "worker": "mac"}):
+        assert client.run("true", queue_anyway=True, **given).job().spec.on == "mac"
+
+
+@pytest.mark.parametrize("id", ["", "-x", "a b", "x" * 65, 3, "a/b", None, "last"])
 def test_ids_are_plain_words(id: Any) -> None:
-    """They stand in keys, paths and command lines."""
+    """They stand in keys, paths and command lines; "last" is the newest job, whatever it is called."""
     with pytest.raises(BadSpec):
         check_id(id)
