@@ -71,6 +71,11 @@ def late_after(floor: float = LEASE_FLOOR) -> float:
     return floor * 3 / 15
 
 
+def outage_after(floor: float = LEASE_FLOOR) -> float:
+    """Seconds without any pulse after which a new epoch counts them as an outage, in which no job waited (5 s)."""
+    return floor * 5 / 15
+
+
 def retry_delay(spec: JobSpec, failures: int) -> float:
     """Seconds before the next attempt, after so many failures: doubling, up to five minutes."""
     return min(spec.retry_delay * 2.0 ** min(failures - 1, 30), RETRY_DELAY_LIMIT)

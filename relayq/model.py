@@ -63,7 +63,7 @@ class JobSpec:
     command: str | tuple[str, ...] | None = None  #: str: for `/bin/sh -c`; tuple: the exact argv
     script: str | None = None  #: a program text, run by its `#!` line or `/bin/sh`
     params: Mapping[str, Any] = field(default_factory=dict)  #: what kinds other than command need
-    cwd: str | None = None  #: a folder on the worker; its user's home by default
+    cwd: str | None = None  #: a folder on the worker; its user's home (`~`) by default
     env: Mapping[str, str] = field(default_factory=dict)  #: on top of the worker's environment
     stdin: bytes | None = None  #: data for standard input; None is /dev/null
     name: str | None = None  #: shown instead of the command
@@ -126,6 +126,7 @@ class Attempt:
     worker: str
     claimed_at: float  #: seconds since the epoch, by the store's clock, like all instants here
     offered_at: float | None = None  #: since when its lease is over and its job may be claimed by another
+    kept_until: float | None = None  #: its worker said goodbye, and nobody takes it over before
     ended_at: float | None = None
     outcome: Outcome | None = None
 

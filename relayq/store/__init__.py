@@ -110,12 +110,20 @@ class Store(Protocol):
         ...
 
     # a worker's calls
-    def register(self, info: WorkerInfo, bell: Bell, running: Sequence[Held] = ()) -> Registered:
-        """Start; `running` are the attempts this machine still runs. Raises NameTaken."""
+    def register(
+        self, info: WorkerInfo, bell: Bell, running: Sequence[Held] = (), *, said_at: float | None = None
+    ) -> Registered:
+        """Start; `running` are the attempts this machine still runs. Raises NameTaken.
+
+        `said_at`: when this is said, by the store's time as last heard; one that comes late raises BrokerUnavailable.
+        """
         ...
 
-    def serve(self, worker: str, lanes: Iterable[str], *, all: bool) -> int:
-        """Say which lanes a worker may take jobs from; answers the version of the set of lanes."""
+    def serve(self, worker: str, lanes: Iterable[str], *, all: bool, version: int | None = None) -> int:
+        """Say which lanes a worker may take jobs from; answers the version of the set of lanes.
+
+        With `all` they replace those of before, unless the set is another by now than that of `version`.
+        """
         ...
 
     def lanes(self) -> tuple[int, tuple[str, ...]]:

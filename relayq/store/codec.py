@@ -108,6 +108,7 @@ def job_from_texts(spec: bytes | str, doc: bytes | str, known: JobSpec | None = 
             worker=a["worker"],
             claimed_at=a["claimed_at"],
             offered_at=a.get("offered_at"),
+            kept_until=a.get("kept_until"),
             ended_at=a.get("ended_at"),
             outcome=outcome_from_json(a["outcome"]) if "outcome" in a else None,
         )

@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from relayq import lifecycle
 from relayq.errors import (
+    BrokerUnavailable,
     IdTaken,
     InvalidTransition,
     NameTaken,
@@ -179,8 +180,12 @@ class MemoryStore:
 
     # ── a worker's calls ──
 
-    def register(self, info: WorkerInfo, bell: Bell, running: Sequence[Held] = ()) -> Registered:
+    def register(
+        self, info: WorkerInfo, bell: Bell, running: Sequence[Held] = (), *, said_at: float | None = None
+    ) -> Registered:
         with self._lock:
+            if said_at is not None and self._now() - said_at > lifecycle.late_after(self.lease_floor):
+                raise BrokerUnavailable("the registration was too long on its way")
             self._look_for_epoch(pulse=True)
             now = self._now()
             there = self._workers.get(info.name)
@@ -215,12 +220,13 @@ class MemoryStore:
                 lanes_version=self._lanes_version,
             )
 
-    def serve(self, worker: str, lanes: Iterable[str], *, all: bool) -> int:
+    def serve(self, worker: str, lanes: Iterable[str], *, all: bool, version: int | None = None) -> int:
         with self._lock:
             lanes = list(lanes)
             if worker in self._workers:
+                replaces = all and version in (None, self._lanes_version)
                 self._see_lanes(lanes)
-                self._workers[worker].lanes = set(lanes) | (set() if all else self._workers[worker].lanes)
+                self._workers[worker].lanes = set(lanes) | (set() if replaces else self._workers[worker].lanes)
                 if all:
                     self._ring_for_what_waits(self._workers[worker], self._now())
             return self._lanes_version
@@ -238,8 +244,9 @@ class MemoryStore:
             for h in held:
                 job = self._jobs.get(h.job)
                 if job is not None and _is_current(job, h):
+                    attempt = replace(job.attempts[-1], kept_until=now + lifecycle.HANDING_OVER)
+                    self._jobs[h.job] = replace(job, attempts=(*job.attempts[:-1], attempt))
                     kept[h] = max(self._renew(h, now), lifecycle.HANDING_OVER)
-                    self._leases[h.job] = now + kept[h]
             return kept
 
     def remove_worker(self, worker: str) -> None:
@@ -579,8 +586,10 @@ class MemoryStore:
             if job.state is State.RUNNING and (owner is None or owner.grants <= lifecycle.GRANTS):
                 attempt = job.attempts[-1]
                 self._renew(Held(job=job.id, number=attempt.number, nonce=attempt.nonce), now)
+        gap = now - last if last is not None else 0.0
+        shift = by if by < 0 else gap if gap > lifecycle.outage_after(self.lease_floor) else 0.0
+        self._patience = {id: at + shift for id, at in self._patience.items()}
         if by < 0:
-            self._patience = {id: at + by for id, at in self._patience.items()}
             for job in list(self._jobs.values()):
                 if job.not_before is not None:
                     self._jobs[job.id] = replace(job, not_before=round(job.not_before + by, 3))
@@ -590,7 +599,10 @@ class MemoryStore:
         self._silent.discard(worker.info.name)
 
     def _settling(self, worker: _Worker, now: float) -> bool:
-        return worker.epoch != self._epoch or (now < self._settled_at and bool(self._silent))
+        return worker.epoch != self._epoch or self._unsettled(now)
+
+    def _unsettled(self, now: float) -> bool:
+        return now < self._settled_at and bool(self._silent)
 
     def _announced(self, worker: str, held: Held, now: float) -> bool:
         """Whether the attempt counts; one the store has forgotten is remembered."""
@@ -661,7 +673,8 @@ class MemoryStore:
         job = self._jobs[held.job]
         self._jobs[held.job] = lifecycle.apply(Renewed(held.number, held.nonce), job, now)
         term = lifecycle.lease_term(now - job.attempts[-1].claimed_at, self.lease_floor)
-        self._leases[held.job] = now + term
+        kept = job.attempts[-1].kept_until
+        self._leases[held.job] = max(now + term, min(kept, now + lifecycle.HANDING_OVER) if kept else 0.0)
         return term
 
     def _append(self, job: Job, number: int, chunks: Sequence[Chunk]) -> None:
@@ -690,6 +703,8 @@ class MemoryStore:
         return sorted(due)
 
     def _pass_time(self, now: float) -> None:
+        if self._unsettled(now):
+            return
         for at, entry in self._due():
             what, id = entry.split(" ", 1)
             if at <= now:

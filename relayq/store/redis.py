@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from relayq.errors import (
+    BrokerUnavailable,
     IdTaken,
     NameTaken,
     NoSuchWorker,
@@ -20,7 +21,7 @@ from relayq.errors import (
     StoreFull,
     UnknownJob,
 )
-from relayq.lifecycle import HANDING_OVER, LEASE_FLOOR, contact_patience
+from relayq.lifecycle import LEASE_FLOOR, contact_patience
 from relayq.model import (
     Bell,
     Change,
@@ -99,18 +100,23 @@ class RedisStore:
 
     # ── a worker's calls ──
 
-    def register(self, info: WorkerInfo, bell: Bell, running: Sequence[Held] = ()) -> Registered:
+    def register(
+        self, info: WorkerInfo, bell: Bell, running: Sequence[Held] = (), *, said_at: float | None = None
+    ) -> Registered:
         args: list[Any] = [
             codec.worker_to_text(info),
             bell.queue,
             bell.ring,
             bell.channel,
             bell.nudge,
+            "" if said_at is None else said_at,
             len(running),
         ]
         for held in running:
             args += _said(held)
         answer = self._call("register", *args)
+        if answer[0] == b"late":
+            raise BrokerUnavailable("the registration was too long on its way")
         if answer[0] == b"taken":
             raise NameTaken(
                 f"another machine is registered as {info.name} and {answer[1].decode()}. "
@@ -123,15 +129,15 @@ class RedisStore:
             lanes=tuple(lane.decode() for lane in answer[4:]),
         )
 
-    def serve(self, worker: str, lanes: Iterable[str], *, all: bool) -> int:
-        return int(self._call("serve", worker, "1" if all else "", *lanes))
+    def serve(self, worker: str, lanes: Iterable[str], *, all: bool, version: int | None = None) -> int:
+        return int(self._call("serve", worker, "1" if all else "", "" if version is None else version, *lanes))
 
     def lanes(self) -> tuple[int, tuple[str, ...]]:
         version, *lanes = self._call("lanes")
         return int(version), tuple(lane.decode() for lane in lanes)
 
     def leave(self, worker: str, incarnation: str, held: Sequence[Held] = ()) -> dict[Held, float]:
-        args: list[Any] = [worker, incarnation, "", repr(HANDING_OVER), len(held)]
+        args: list[Any] = [worker, incarnation, "", len(held)]
         for h in held:
             args += [h.job, h.number, h.nonce]
         answer = self._call("leave", *args)

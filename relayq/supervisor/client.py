@@ -19,6 +19,7 @@ from typing import Any, Self
 
 import relayq
 from relayq.supervisor import wire
+from relayq.supervisor.clock import elapsed
 from relayq.supervisor.environment import without_secrets
 from relayq.supervisor.launch import ensure, others
 from relayq.supervisor.messages import (
@@ -128,7 +129,9 @@ class Session:
 
     def deadlines(self, seconds_from_now: dict[str, float | None], *, thaw: bool = True) -> None:
         """Moves deadlines; None: never. A deadline that has passed is moved, and its job thawed, only with `thaw`."""
-        self._send({"op": "deadlines", "in": seconds_from_now, "thaw": thaw})
+        now = elapsed()
+        at = {key: None if seconds is None else now + seconds for key, seconds in seconds_from_now.items()}
+        self._send({"op": "deadlines", "at": at, "thaw": thaw})
 
     def forget(self, key: str) -> None:
         """The outcome has arrived where it belongs; the supervisor need not keep it."""

@@ -23,7 +23,7 @@ _SWEEP_GRACE = 0.75  # seconds that the remains of an ended job get between TERM
 _LOOK_AGAIN = 0.02
 _PATIENCE = 5.0  # seconds after KILL; what does not die then is stuck in the kernel
 _HOLDER_PATIENCE = 0.5  # seconds for a pipe held open by somebody who is no family
-_DEADLINE_CHECK = 1.0  # the loop's own timers stand still while the machine sleeps
+_DEADLINE_CHECK = 0.5  # the loop's own timers stand still while the machine sleeps
 
 _ASKED, _DEADLINE = "asked", "deadline"
 
@@ -75,16 +75,24 @@ class Job:
 
     # What the worker asks for.
 
-    def renew(self, seconds: float | None, now: float) -> None:
-        """Moves the deadline to so many seconds from now, or to never; a job that waited for it goes on."""
-        self._deadline = None if seconds is None else elapsed() + seconds
-        if seconds is None or seconds > 0:
+    def renew(self, at: float | None, now: float) -> None:
+        """Moves the deadline to an instant (of the clock that counts sleep) or to never; a job that waited goes on."""
+        self._deadline = at
+        if not self.deadline_passed():
             self._thaw(_DEADLINE, now)
         self.plan(now)
 
     def deadline_passed(self) -> bool:
         """Whether another machine may have been given this job since."""
         return self._deadline is not None and elapsed() >= self._deadline
+
+    def _is_anothers(self) -> bool:
+        return self._may_freeze and self.deadline_passed()
+
+    def _deadline_at(self, now: float) -> float:
+        if not self._may_freeze or self._deadline is None or self._give_up_at != NEVER:
+            return NEVER
+        return now + min(_DEADLINE_CHECK, max(0.0, self._deadline - elapsed()))
 
     def freeze(self, now: float) -> None:
         """Stops the family where it stands."""
@@ -104,7 +112,7 @@ class Job:
         if self.reason is None:
             self.reason = reason
             self._kill_at = kill_at
-            if kill_at <= now:
+            if kill_at <= now or self._is_anothers():
                 self._kill(now)  # also what is frozen, which does not go on for it
             else:
                 # A frozen process finds TERM waiting when it goes on.
@@ -143,10 +151,12 @@ class Job:
         if not self.main_lives:
             self._sweep(now)
         elif self.reason is not None:
+            if self._is_anothers():
+                self._kill_at = min(self._kill_at, now)  # its grace ends where its time does
             self._press(now)
         elif not self._frozen_by and self._timeout is not None and now >= self._timeout_at(self._timeout):
             self.stop("timed_out", None, now)
-        elif self._may_freeze and self.deadline_passed():
+        elif self._is_anothers():
             self._freeze(_DEADLINE, now)
         self.plan(now)
 
@@ -156,12 +166,11 @@ class Job:
         if not self.main_lives:
             wake_at = min(wake_at, now + _LOOK_AGAIN)
         elif self.reason is not None:
-            wake_at = min(wake_at, self._kill_at)
+            wake_at = min(wake_at, self._kill_at, self._deadline_at(now))
         elif not self._frozen_by:
             if self._timeout is not None:
                 wake_at = min(wake_at, self._timeout_at(self._timeout))
-            if self._may_freeze and self._deadline is not None:
-                wake_at = min(wake_at, now + min(_DEADLINE_CHECK, max(0.0, self._deadline - elapsed())))
+            wake_at = min(wake_at, self._deadline_at(now))
         self.wake_at = wake_at
 
     def deliver(self, now: float) -> None:

@@ -63,8 +63,15 @@ def ensure_version(
 
 
 def others(home: Path) -> list[str]:
-    """The sockets of living supervisors of other versions, which still have jobs or outcomes."""
-    return [path for version, path in _living(home) if version != relayq.__version__]
+    """The sockets of living supervisors of other versions, which still have jobs or outcomes.
+
+    Raises SupervisorUnavailable if one lives and does not answer (its disk may be slow): its jobs are not lost.
+    """
+    found = dict(_living(home))
+    for version in paths.versions(os.fspath(home)):
+        if version not in found and version != relayq.__version__ and _lives(paths.Paths(os.fspath(home), version)):
+            raise SupervisorUnavailable(f"the supervisor of relayq {version} in {home} does not answer")
+    return [path for version, path in found.items() if version != relayq.__version__]
 
 
 def living(home: Path) -> list[str]:
@@ -79,6 +86,18 @@ def _living(home: Path) -> list[tuple[str, str]]:
         if socket_path is not None:
             found.append((version, socket_path))
     return found
+
+
+def _lives(places: paths.Paths) -> bool:
+    if not Path(places.lock).exists():
+        return False
+    try:
+        held = lock.acquire(places.lock)
+    except OSError:
+        return False
+    if held is not None:
+        os.close(held)
+    return held is None
 
 
 def _start(home: Path, version: str, log: Path | None, linger: float | None) -> subprocess.Popen[bytes]:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from relayq.supervisor.clock import elapsed
+
 
 class SupervisorError(Exception):
     """Anything that keeps a worker from its supervisor; the text is a sentence for a person."""
@@ -111,7 +113,8 @@ def order_header(order: Order, forget: tuple[str, ...]) -> dict[str, Any]:
     if not order.freeze:
         header["freeze"] = False
     if order.deadline is not None:
-        header["deadline"] = order.deadline
+        # An instant, by the clock that counts sleep: on its way a number of seconds would stand still.
+        header["deadline"] = elapsed() + order.deadline
     if forget:
         header["forget"] = forget
     return header

@@ -22,7 +22,7 @@ _DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 class NotStarted(Exception):
-    """The text is a sentence; `fault` says whose it is: the "job"'s or the "machine"'s."""
+    """The text is a sentence; `fault` says whose it is: the "job"'s or the "machine"'s, or that it came too "late"."""
 
     def __init__(self, sentence: str, fault: str) -> None:
         super().__init__(sentence)

@@ -12,7 +12,7 @@ from typing import Any
 
 from relayq.supervisor import environment, family, outcome, requests, spawn, wire
 from relayq.supervisor.cellar import Cellar
-from relayq.supervisor.clock import awake
+from relayq.supervisor.clock import awake, elapsed
 from relayq.supervisor.connection import Connection
 from relayq.supervisor.job import Job
 from relayq.supervisor.output import Kept
@@ -116,12 +116,15 @@ class Supervisor:
         try:
             if self._closing is not None:
                 raise spawn.NotStarted("the supervisor is shutting down", "machine")
+            if order["freeze"] and order["deadline"] is not None and elapsed() >= order["deadline"]:
+                raise spawn.NotStarted("its lease was over before it could begin", "late")
             env = environment.job_environment(connection.env, order["env"], key, self._home_id)
             child = spawn.start(order["argv"], env, order["cwd"], stdin, self._null)
         except spawn.NotStarted as error:
             kept = Kept(0)
+            reason = "worker_stopped" if error.fault == "late" else "not_started"
             header = outcome.exit_header(
-                key, "not_started", kept, error=str(error), fault=error.fault, started_at=wall, ended_at=wall
+                key, reason, kept, error=str(error), fault=error.fault, started_at=wall, ended_at=wall
             )
             self._outcomes[key] = outcome.Outcome(header, kept, awake(), None)
             self.attach(connection, key, [0, 0, 0])
@@ -172,10 +175,10 @@ class Supervisor:
         if (job := self._jobs.get(key)) is not None:
             job.thaw(awake())
 
-    def renew(self, key: str, seconds: float | None, *, thaw: bool) -> None:
+    def renew(self, key: str, at: float | None, *, thaw: bool) -> None:
         """Moves a job's deadline."""
         if (job := self._jobs.get(key)) is not None and (thaw or not job.deadline_passed()):
-            job.renew(seconds, awake())
+            job.renew(at, awake())
 
     def forget(self, key: str) -> None:
         """The outcome was delivered."""

@@ -13,7 +13,7 @@ from relayq.lifecycle import freeze_margin, pulse_interval
 from relayq.model import Bell, Held, Pulse
 from relayq.placement import eligible, lane_for
 from relayq.spec import make_spec
-from relayq.store import Claim, NewJob, Store
+from relayq.store import Claim, NewJob, Registered, Store
 from relayq.supervisor.messages import SessionClosed, SupervisorError
 from relayq.worker import attempt, ending, facts, selftest, workspace
 from relayq.worker.answers import LOOK_EVERY, PREFIX, Answers, Write
@@ -105,9 +105,10 @@ class Agent:
     def start(self, bell: Bell) -> None:
         """Register, take back what runs here, and begin to look for work. Waits for a broker that is away."""
         running = [held_of(state.key) for state in self._until_supervised(lambda: list(self._sessions.known()))]
-        registered = self._until_answered(lambda: self._store.register(self._info, bell, running))
+        registered = self._until_answered(lambda: self._register(bell, running))
         lanes = [lane for lane in registered.lanes if eligible(self._info, lane)]
-        version = self._until_answered(lambda: self._store.serve(self._info.name, lanes, all=True))
+        version = registered.lanes_version
+        self._until_answered(lambda: self._store.serve(self._info.name, lanes, all=True, version=version))
         for held in running:
             if held in registered.adopted:
                 self._adopt(held)
@@ -137,6 +138,10 @@ class Agent:
             self._chores.start()
         log.info("worker %s is ready: %s slots, labels %s", self._info.name, self._info.slots, self._info.labels)
         return None
+
+    def _register(self, bell: Bell, running: Sequence[Held]) -> Registered:
+        now, _ = self._store.workers()
+        return self._store.register(self._info, bell, running, said_at=now)
 
     def ring(self) -> None:
         """There is work: claim jobs and run them one after another until nothing is left. Called in a slot's thread."""
@@ -260,7 +265,8 @@ class Agent:
                 if job is None:
                     return self._discard(held)
                 self._holding.add(held, job)
-                self._sessions.of(key_of(held)).attach(key_of(held))
+                # Held until its supervisor answers: it runs, whether we hear of it or not.
+                self._until_supervised(lambda: self._sessions.of(key_of(held)).attach(key_of(held)))
                 claim = attempt.attend(held, job.spec, self._tools)
             self._work(claim)
         except (LetGo, SessionClosed):

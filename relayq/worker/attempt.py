@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -98,10 +99,22 @@ def attend(held: Held, spec: JobSpec, tools: Tools) -> Claim | None:
         exit = follow(held, unsent, tools)
     except SupervisorGone:
         tools.sessions.drop()
+        end_leftovers(tools)
         return tools.reporter.give_back(held, Outcome(reason=Reason.KILLED), lost=True)
     following = report(held, spec, exit, unsent, tools)
     tools.sessions.done(key_of(held))
     return following
+
+
+def end_leftovers(tools: Tools) -> None:
+    """Its processes may have outlived a dead supervisor (and its keeper): the next one ends them, then it is lost."""
+    try:
+        tools.sessions.mine()
+    except SessionClosed:
+        raise
+    except SupervisorError as error:
+        log.error("no supervisor to end what the last one left: %s", error)
+        tools.sessions.drop()
 
 
 def follow(held: Held, unsent: Unsent, tools: Tools) -> Exit:
@@ -142,7 +155,7 @@ def order(held: Held, spec: JobSpec, argv: list[str], stdin: bytes | None) -> Or
     return Order(
         key=key_of(held),
         argv=argv,
-        cwd=spec.cwd,
+        cwd=folder(spec.cwd),
         env=dict(spec.env),
         stdin=stdin,
         timeout=spec.timeout,
@@ -150,6 +163,13 @@ def order(held: Held, spec: JobSpec, argv: list[str], stdin: bytes | None) -> Or
         max_output_bytes=spec.max_output_bytes,
         freeze=may_freeze(spec),
     )
+
+
+def folder(cwd: str | None) -> str | None:
+    """A folder on this machine: `~` is the home of the worker's user, whatever HOME the job is given."""
+    if cwd == "~" or (cwd or "").startswith("~/"):
+        return os.path.expanduser(cwd or "")  # noqa: PTH111  (Path's raises where there is no home)
+    return cwd
 
 
 def not_started(message: str) -> Outcome:

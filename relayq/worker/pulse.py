@@ -115,13 +115,19 @@ class Pulser(threading.Thread):
             return
         self._obey(answer, held, sent_at)
         if answer.lanes_version != self._lanes_version:
-            _, lanes = self._store.lanes()
+            version, lanes = self._store.lanes()
             mine = [lane for lane in lanes if eligible(self._info, lane)]
-            self._lanes_version = self._store.serve(self._info.name, mine, all=True)
+            self._store.serve(self._info.name, mine, all=True, version=version)
+            self._lanes_version = version  # a lane that was added since makes another
         self._answered(answer)
 
     def _obey(self, answer: Pulse, held: Sequence[Held], sent_at: float) -> None:
         attempts = {h.job: h for h in held}
+        passed = elapsed() - sent_at
+        # First: what is still ours has its grace although its time here was over.
+        self._set_deadlines(
+            {attempts[job]: term - self._margin - passed for job, term in answer.term.items() if job in attempts}
+        )
         # No grace for what is superseded: its successor is at work, perhaps on the same files.
         for reason, grace, jobs in (("cancelled", None, answer.cancelled), (SUPERSEDED, 0.0, answer.superseded)):
             for job in jobs:
@@ -129,10 +135,6 @@ class Pulser(threading.Thread):
                 if self._holding.get(job) == attempts[job]:
                     key = key_of(attempts[job])
                     self._sessions.of(key).stop(key, reason=reason, grace=grace)
-        passed = elapsed() - sent_at
-        self._set_deadlines(
-            {attempts[job]: term - self._margin - passed for job, term in answer.term.items() if job in attempts}
-        )
 
     def _set_deadlines(self, seconds: dict[Held, float], *, thaw: bool = True) -> None:
         """How long each attempt may go on without another answer (P5)."""

@@ -13,8 +13,7 @@ import redis
 
 from relayq.errors import BrokerRefused, BrokerUnavailable, StoreFull
 from relayq.model import Bell, Chunk, JobSpec, Outcome, Reason, WorkerInfo
-from relayq.store import NewJob
-from relayq.store import scripts
+from relayq.store import NewJob, scripts
 from relayq.store.redis import RedisStore
 from tests.conftest import free_port
 

@@ -7,7 +7,16 @@ import threading
 
 import pytest
 
-from relayq.errors import IdTaken, NameTaken, NoSuchWorker, Refused, Replaced, StaleAttempt, UnknownJob
+from relayq.errors import (
+    BrokerUnavailable,
+    IdTaken,
+    NameTaken,
+    NoSuchWorker,
+    Refused,
+    Replaced,
+    StaleAttempt,
+    UnknownJob,
+)
 from relayq.model import Bell, Chunk, Held, JobSpec, OnLost, Outcome, Reason, State
 from relayq.placement import lane_for
 from relayq.store import NewJob, Unserved
@@ -153,6 +162,68 @@ def test_a_restarted_workers_jobs_are_kept_for_it(bench: Bench) -> None:
     bench.clock.now += 5
     bench.store.pulse("other", other)
     assert bench.claim("other", other) is not None
+
+
+def test_a_handover_is_not_cut_short(bench: Bench) -> None:
+    """Its supervisor was told two minutes: no restart, no late pulse and no new worker that dies may shorten it."""
+    inc, other = bench.worker(), bench.worker("other")
+    bench.submit("a")
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    bench.store.leave("w", inc, [claim.held])
+    bench.store.pulse("w", inc, [claim.held])  # sent before, come after
+    restart_broker(bench)
+    bench.store.pulse("other", other)
+    bench.store.announce("other", other, [])
+    info = bench.store.workers()[1][-1].info
+    bell = Bell(queue="relayq.ring.w", ring="r", channel="/0.c", nudge="n")
+    assert bench.store.register(dataclasses.replace(info, incarnation="new"), bell, [claim.held]).adopted
+    for _ in range(28):
+        bench.clock.now += 4
+        bench.store.pulse("other", other)
+        assert bench.claim("other", other) is None
+    bench.clock.now += 10
+    bench.store.pulse("other", other)
+    assert bench.claim("other", other) is not None
+
+
+def test_a_registration_that_was_held_up_is_not_heard(bench: Bench) -> None:
+    """It knows nothing of what began since, and may be of a process that is dead."""
+    said_at = bench.clock.now
+    inc = bench.worker()
+    bench.submit("a")
+    claim = bench.claim("w", inc)
+    assert claim is not None
+    bench.clock.now += 4
+    info = bench.store.workers()[1][0].info
+    bell = Bell(queue="relayq.ring.w", ring="r", channel="/0.c", nudge="n")
+    with pytest.raises(BrokerUnavailable):
+        bench.store.register(dataclasses.replace(info, incarnation="dead"), bell, [], said_at=said_at)
+    assert bench.store.pulse("w", inc, [claim.held]).term
+
+
+def test_a_lane_added_meanwhile_is_not_dropped(bench: Bench) -> None:
+    """A worker says which of the lanes it knew it serves, while a client has had it serve a new one."""
+    bench.worker()
+    version, lanes = bench.store.lanes()
+    bench.store.serve("w", ["needs:new"], all=False)
+    assert bench.store.serve("w", lanes, all=True, version=version) > version
+    bench.submit("a", needs=("new",))
+    assert bench.rings("w") == 1
+
+
+def test_while_workers_have_not_spoken_no_patience_ends(bench: Bench) -> None:
+    """What seems to wait may be running; and an outage is no time in which anybody could have taken it."""
+    inc = bench.worker()
+    bench.submit("a", queue_timeout=20.0)
+    bench.store.pulse("w", inc)
+    bench.clock.now += 30
+    restart_broker(bench)
+    assert bench.store.pulse("w", inc).announce
+    bench.store.announce("w", inc, [])
+    bench.store.pulse("w", inc)
+    assert bench.store.get(["a"])[0].state is State.QUEUED  # type: ignore[union-attr]
+    assert bench.claim("w", inc) is not None
 
 
 def test_a_leaving_workers_long_job_keeps_its_longer_lease(bench: Bench) -> None:
@@ -496,10 +567,12 @@ def test_queue_timeout_fails_a_job_that_nobody_took(bench: Bench) -> None:
     """A report that is late is no use."""
     inc = bench.worker()
     bench.submit("a", on="away", queue_timeout=30.0)
-    bench.clock.now += 29
     bench.store.pulse("w", inc)
+    for _ in range(7):
+        bench.clock.now += 4
+        bench.store.pulse("w", inc)
     assert bench.store.get(["a"])[0].state is State.QUEUED  # type: ignore[union-attr]
-    bench.clock.now += 2
+    bench.clock.now += 3
     bench.store.pulse("w", inc)
     [job] = bench.store.get(["a"])
     assert job is not None

@@ -147,7 +147,7 @@ def test_refusal_reaches_the_caller(path: str, monkeypatch: pytest.MonkeyPatch):
         + wire.frame({"op": "start", "key": "J/1", "argv": ["true"], "timeout": float("nan")}),
         wire.frame({"op": "hello", "protocol": 1})
         + wire.frame({"op": "start", "key": "J/1", "argv": ["true"], "forget": 1}),
-        wire.frame({"op": "hello", "protocol": 1}) + wire.frame({"op": "deadlines", "in": {"J/1": "soon"}}),
+        wire.frame({"op": "hello", "protocol": 1}) + wire.frame({"op": "deadlines", "at": {"J/1": "soon"}}),
     ],
     ids=lambda data: repr(data[8:30]),
 )

@@ -1,5 +1,5 @@
 -- A worker goes: for a while, or (removed) for good. ARGV[5] worker, [6] incarnation or '' for any, [7] '1' if removed,
--- [8] seconds that what it still runs is kept for it at least (handing over), [9] count, then id, number, nonce of each
+-- [8] count, then id, number, nonce of each
 -- Answers {which of them, for how many seconds…} (of those that count) | 'ok' (removed) | 'replaced' | 'unknown' | 'busy' (removed while it is online or holds an attempt)
 local worker = ARGV[5]
 local key = K .. 'worker:' .. worker
@@ -8,12 +8,14 @@ if ARGV[6] ~= '' and call('HGET', key, 'incarnation') ~= ARGV[6] then return 're
 if ARGV[7] == '' then
   call('HSET', key, 'seen_at', tostring(T), 'left_at', tostring(T))
   local kept = {}
-  for n = 1, tonumber(ARGV[9]) do
-    local i = 10 + (n - 1) * 3
+  for n = 1, tonumber(ARGV[8]) do
+    local i = 9 + (n - 1) * 3
     local j = load(ARGV[i])
     if j and is_current(j, tonumber(ARGV[i + 1]), ARGV[i + 2]) then
-      local seconds = math.max(renew(j, current(j)), tonumber(ARGV[8]))
-      call('ZADD', K .. 'due', T + seconds, 'lease ' .. j.id)
+      local a = current(j)
+      a.kept_until = T + HANDING_OVER
+      save(j)
+      local seconds = math.max(renew(j, a), HANDING_OVER)
       kept[#kept + 1] = n
       kept[#kept + 1] = tostring(seconds)
     end

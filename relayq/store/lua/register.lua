@@ -1,7 +1,9 @@
 -- A worker starts, or starts again. What it does not say it still runs is given back as lost at once.
--- ARGV[5] info (JSON), [6] queue, [7] ring, [8] channel, [9] nudge, [10] count, then id, number, nonce,
---   age (or '') of each attempt
--- Answers {'taken', why} | {'ok', now, lanes version, which of them are its own, lane…}
+-- ARGV[5] info (JSON), [6] queue, [7] ring, [8] channel, [9] nudge, [10] when it said so, by our clock, or '',
+--   [11] count, then id, number, nonce, age (or '') of each attempt
+-- Answers {'late'} | {'taken', why} | {'ok', now, lanes version, which of them are its own, lane…}
+-- One that was held up on its way knows nothing of what has begun since, and may be another process' than lives now.
+if T - num(ARGV[10], T) > LEASE_FLOOR * 3 / 15 then return {'late'} end
 look_for_epoch(true)
 local info = cjson.decode(ARGV[5])
 local name = info.name
@@ -23,8 +25,8 @@ call('HDEL', key, 'load', 'held_back', 'grants', 'left_at')
 call('DEL', ARGV[6])
 
 local mine = {} -- job → which of them; of two attempts at one job the later may have superseded the earlier
-for n = 1, tonumber(ARGV[10]) do
-  local i = 11 + (n - 1) * 4
+for n = 1, tonumber(ARGV[11]) do
+  local i = 12 + (n - 1) * 4
   local id = ARGV[i]
   local j = announced(name, id, tonumber(ARGV[i + 1]), ARGV[i + 2], ARGV[i + 3])
   if j then

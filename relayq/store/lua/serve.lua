@@ -1,14 +1,16 @@
--- Say which lanes a worker serves. ARGV[5] worker, [6] '1' if these are all, '' if these are more, [7…] lanes
+-- Say which lanes a worker serves. ARGV[5] worker, [6] '1' if these are all, '' if these are more, [7] the version of
+-- the set of lanes of which they are all, or '', [8…] lanes
 -- Answers the version of the set of lanes.
 local worker = ARGV[5]
 if call('HEXISTS', K .. 'workers', worker) == 0 then return 0 end
-if ARGV[6] == '1' then
+-- One that somebody has added since is not among them.
+if ARGV[6] == '1' and (ARGV[7] == '' or tonumber(ARGV[7]) == num(call('GET', K .. 'lanes:version'), 0)) then
   for _, lane in ipairs(call('SMEMBERS', K .. 'serves:' .. worker)) do
     call('SREM', K .. 'servers:' .. lane, worker)
   end
   call('DEL', K .. 'serves:' .. worker)
 end
-for i = 7, #ARGV do
+for i = 8, #ARGV do
   if call('SADD', K .. 'lanes', ARGV[i]) == 1 then call('INCR', K .. 'lanes:version') end
   call('SADD', K .. 'serves:' .. worker, ARGV[i])
   call('SADD', K .. 'servers:' .. ARGV[i], worker)

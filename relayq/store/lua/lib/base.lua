@@ -41,6 +41,7 @@ local SCHEMA = '1'
 local K = 'relayq:'
 local call = redis.call
 local LEASE_FLOOR, KEEP, OUTPUT_BUDGET = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local HANDING_OVER = 120 -- seconds for which a worker that says goodbye keeps its attempts
 local T, MICROS
 if ARGV[1] ~= '' then
   T = tonumber(ARGV[1])

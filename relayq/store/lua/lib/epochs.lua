@@ -7,12 +7,13 @@
 local EPOCH = K .. 'epoch'
 local GRANTS = 3 -- new leases in a row for an owner that stays silent
 
--- What is due at an instant of a clock that has been put back comes as much earlier.
+-- What is due at an instant of a clock that has been put back comes as much earlier. While nobody could have taken
+-- it, no job has been waiting: its patience is put off.
 local function shift_instants(by)
   for _, entry in ipairs(call('ZRANGE', K .. 'due', 0, -1)) do
     local what, id = string.match(entry, '^(%a+) (.*)$')
-    if what ~= 'lease' then call('ZINCRBY', K .. 'due', tostring(by), entry) end
-    if what == 'retry' then
+    if what == 'queue' or (what == 'retry' and by < 0) then call('ZINCRBY', K .. 'due', tostring(by), entry) end
+    if what == 'retry' and by < 0 then
       local j = load(id)
       if j and j.not_before then
         j.not_before = math.floor((j.not_before + by) * 1000 + 0.5) / 1000
@@ -42,7 +43,8 @@ local function begin_epoch(run_id, last)
     local a = j and current(j)
     if a and (grants[a.worker] or 0) <= GRANTS then renew(j, a) end
   end
-  if by < 0 then shift_instants(by) end
+  local gap = last and T - last or 0
+  if by < 0 then shift_instants(by) elseif gap > LEASE_FLOOR * 5 / 15 then shift_instants(gap) end
 end
 
 -- Asked by every pulse, and by the first call of each script after a start of Redis, which forgets its scripts.
@@ -64,9 +66,7 @@ end
 
 -- Whether claims have to wait: for this worker's word, or (a moment only) for that of others.
 local function settling(w)
-  local e = call('HMGET', EPOCH, 'number', 'settled_at')
-  if w.epoch ~= e[1] then return true end
-  return T < num(e[2] or nil, 0) and call('SCARD', K .. 'silent') > 0
+  return w.epoch ~= epoch() or unsettled()
 end
 
 -- A worker runs this attempt, or has just run it, for `age` seconds (or '') by its own clock: so the attempt was claimed,

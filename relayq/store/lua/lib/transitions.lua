@@ -133,7 +133,9 @@ local function renew(j, a)
     save(j)
   end
   local t = term(a.claimed_at)
-  call('ZADD', K .. 'due', T + t, 'lease ' .. j.id)
+  -- Never sooner than its supervisor was told when its last worker said goodbye. (The clock may have jumped since.)
+  local kept = a.kept_until and math.min(a.kept_until, T + HANDING_OVER) or 0
+  call('ZADD', K .. 'due', math.max(T + t, kept), 'lease ' .. j.id)
   return t
 end
 
@@ -159,8 +161,15 @@ local function patience_over(j)
   if j.state == 'queued' and not current(j) then end_job(j, 'failed', 'queue_timed_out') end
 end
 
+-- A new epoch has begun, and some that were online have not said yet what they run: it may be what seems to wait.
+local function unsettled()
+  local at = call('HGET', K .. 'epoch', 'settled_at')
+  return at and T < tonumber(at) and call('SCARD', K .. 'silent') > 0
+end
+
 -- What time alone brings about; a few at a time, from every claim and pulse.
 local function pass_time()
+  if unsettled() then return end
   local turn = {retry = retry_due, lease = lease_over, queue = patience_over}
   for _, entry in ipairs(call('ZRANGEBYSCORE', K .. 'due', '-inf', T, 'LIMIT', 0, 50)) do
     call('ZREM', K .. 'due', entry)
