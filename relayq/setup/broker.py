@@ -72,6 +72,7 @@ def set_up(wishes: Wishes, places: Places, effects: Effects) -> None:
         proof.check(passwords, port, addresses)
         effects.receipt.note_fact("port", port)
         effects.receipt.note_fact("server_port", server_port)
+        effects.receipt.note_fact("user", wishes.user)
     _serve(places, program, server_port, effects)
     if not effects.dry_run:
         where = " and ".join(["127.0.0.1", *addresses])

@@ -46,11 +46,11 @@ def holder_of(port: int) -> str | None:
     pids = _listeners(port)
     if not pids:
         return None
-    pid = next((pid for pid in pids if pid), None)
+    pid, ours = next((pid for pid in pids if pid), None), _our_pids()
+    if pids & ours or (pid is None and ours):  # without root nobody is named: then it is ours, if ours run
+        return None
     if pid is None:
         return "somebody (run this as root to see whom)"
-    if pids & _our_pids():
-        return None
     unit = _unit_of(pid)
     try:
         name = psutil.Process(pid).name()

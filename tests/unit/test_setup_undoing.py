@@ -118,7 +118,10 @@ def test_what_was_edited_or_is_not_ours_stays(vm: Machine) -> None:
 
 def test_a_removed_worker_gives_its_jobs_back_and_leaves_the_list(pair: Pair) -> None:  # noqa: F811
     """And nothing of it stays but its settings, or nothing at all."""
-    before = everything(pair.machine)
+    share = pair.places.prefix.parent
+    before = {name for name in everything(pair.machine) if "/.local" not in name}
+    notes = "".join(f"folder {folder}\n" for folder in (pair.places.prefix, share, share.parent))
+    (pair.places.venvs / "1/made").write_text(notes)  # as the script leaves it
     settings = pair.set_up(token=pair.token(name="pi"))
     client = Client(settings)
     job = client.run("sleep 60", on="pi")
@@ -132,9 +135,7 @@ def test_a_removed_worker_gives_its_jobs_back_and_leaves_the_list(pair: Pair) ->
     assert {name.split("/")[2] for name in left} == {".relayq"}
     assert "home/ada/.relayq/config.yml" in left
     uninstall.worker_of(pair.places, pair.effects(), purge=True)
-    assert {name for name in everything(pair.machine) if "/.local/share" not in name} == {
-        name for name in before if "/.local/share" not in name
-    }
+    assert everything(pair.machine) == before
 
 
 # ── on and back ──
