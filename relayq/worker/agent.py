@@ -53,9 +53,8 @@ class Agent:
         relaunch: Callable[[], None],
     ) -> None:
         self._settings = settings
-        me = identity(settings.home)
         self._lock = HomeLock(settings.home, name)
-        self._info = facts.describe(name=name, identity=me, slots=slots, labels=settings.labels)
+        self._info = facts.describe(name=name, identity=identity(settings.home), slots=slots, labels=settings.labels)
         self._store = open_store(5.0)
         self._pulse_store = open_store(2.0)
         self._answers = Answers(self._store, write_answer)

@@ -31,6 +31,7 @@ class HomeLock:
     """
 
     def __init__(self, home: Path, name: str) -> None:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._file = os.open(home / "worker.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
