@@ -11,6 +11,7 @@ import relayq
 from relayq.supervisor import lock, paths, wire
 from relayq.supervisor.messages import SupervisorUnavailable
 
+_LEAVING = 1.0  #: seconds between a supervisor's last answer and the end of its process
 _PROBE_PATIENCE = 2.0  #: seconds; a supervisor that syncs a slow disk may need one
 # Everything that could identify the place travels in the environment: process listings are searched for
 # "celery.*relayq" to find workers, and a folder may be named anything.
@@ -67,11 +68,19 @@ def others(home: Path) -> list[str]:
 
     Raises SupervisorUnavailable if one lives and does not answer (its disk may be slow): its jobs are not lost.
     """
-    found = dict(_living(home))
-    for version in paths.versions(os.fspath(home)):
-        if version not in found and version != relayq.__version__ and _lives(paths.Paths(os.fspath(home), version)):
-            raise SupervisorUnavailable(f"the supervisor of relayq {version} in {home} does not answer")
-    return [path for version, path in found.items() if version != relayq.__version__]
+    give_up_at = time.monotonic() + _LEAVING
+    while True:
+        found = dict(_living(home))
+        silent = [
+            version
+            for version in paths.versions(os.fspath(home))
+            if version not in found and version != relayq.__version__ and _lives(paths.Paths(os.fspath(home), version))
+        ]
+        if not silent:
+            return [path for version, path in found.items() if version != relayq.__version__]
+        if time.monotonic() >= give_up_at:
+            raise SupervisorUnavailable(f"the supervisor of relayq {silent[0]} in {home} does not answer")
+        time.sleep(0.02)  # it may just be leaving
 
 
 def living(home: Path) -> list[str]:
@@ -138,6 +147,7 @@ def _collect(process: subprocess.Popen[bytes]) -> None:
 def _answering(places: paths.Paths, *, any_version: bool = False) -> str | None:
     for path in places.sockets():
         try:
+            paths.check_private(places.folder)  # its table and lock are there, wherever the socket is
             paths.check_private(str(Path(path).parent))
         except PermissionError as error:
             raise SupervisorUnavailable(str(error)) from error

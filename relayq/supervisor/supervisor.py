@@ -82,6 +82,7 @@ class Supervisor:
                 except Exception:  # noqa: BLE001 - one job's or client's trouble must not end the others'
                     _report()
             self._run_timers(awake())
+        self._cellar.note(self._jobs, awake())
         self._cellar.keep(self._outcomes, awake(), everything=True)
 
     # What clients ask (requests.Doer).

@@ -144,6 +144,7 @@ def path(request: pytest.FixtureRequest) -> Iterator[str]:
         yield ensure(request.getfixturevalue("home"))
         return
     found = ensure(request.getfixturevalue("shared_home"))
+    tidy(found)  # a test may have killed the last one, which leaves lost jobs behind
     yield found
     tidy(found)
 

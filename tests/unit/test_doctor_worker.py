@@ -103,8 +103,12 @@ def test_a_living_supervisor_is_seen(machine: Machine) -> None:
         shut_down(machine.home)
 
 
-def test_a_supervisor_in_a_folder_of_somebody_else_is_a_problem(machine: Machine) -> None:
-    """Others could put a socket of theirs there."""
+@pytest.mark.parametrize("deep", ["", "d" * 120], ids=["near", "far"])
+def test_a_supervisor_in_a_folder_of_somebody_else_is_a_problem(machine: Machine, deep: str) -> None:
+    """Others could put a socket or a table of theirs there, wherever the socket is."""
+    machine.home = machine.home / deep
+    machine.home.mkdir(exist_ok=True)
+    machine.settings = replace(machine.settings, home=machine.home)
     machine.is_worker()
     folder = machine.home / "supervisor" / relayq.__version__
     folder.mkdir(parents=True)
