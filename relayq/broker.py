@@ -22,6 +22,10 @@ strings. `relayq.tasks` connects this with the worker's agent, in the order in w
     def pulse(state):
         agent.pulse_soon()
 
+    @broker.connection_changed.connect  # lost, or there again; in the event loop: must not block
+    def look(sender, **_):
+        agent.pulse_soon()
+
     @app.task(name="relayq.run_command", bind=True)  # 1.x: the result comes later, by `store_result`
     def run_command(self, command, cwd=None, routing_key=None):
         agent.submit_for(self.request.id, command, cwd, on=routing_key)
@@ -51,6 +55,7 @@ from celery import Celery, bootsteps, signals, states
 from celery.app.amqp import AMQP
 from celery.concurrency.thread import TaskPool
 from celery.exceptions import BackendError
+from celery.utils.dispatch import Signal
 from celery.utils.threads import bound_open_broker_sockets
 from celery.worker import state as worker_state
 from kombu import Connection, Exchange, Producer, Queue
@@ -77,6 +82,9 @@ _COMPLAIN_SECONDS = 60.0  #: between two log lines about it
 _STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 log = logging.getLogger(__name__)
+
+#: Sent when a worker's connection to the broker was lost, and when there is another. Receivers must not block.
+connection_changed = Signal(name="connection_changed")
 
 
 def make_app(broker_url: str) -> Celery:
@@ -134,6 +142,7 @@ def make_app(broker_url: str) -> Celery:
         redis_backend_health_check_interval=_PING_SECONDS,
     )
     app.steps["worker"].add(_Manners)
+    app.steps["consumer"].add(_Connection)
     return app
 
 
@@ -285,6 +294,17 @@ class _Manners(bootsteps.StartStopStep):
             number = self._heard.recv(1)[0]
             if number in _STOPS:
                 return signal.Signals(number)
+
+
+class _Connection(bootsteps.StartStopStep):
+    """Tells of every connection that is lost and made anew: `connection_changed`, in Celery's event loop."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def start(self, consumer: Any) -> None:
+        connection_changed.send(sender=consumer.hostname)
+
+    stop = start
 
 
 class _PatientConnection(Connection):

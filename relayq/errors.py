@@ -78,7 +78,9 @@ class AmbiguousJob(UnknownJob):
 
 
 class BrokerUnavailable(RelayqError, ConnectionError):
-    """The broker does not answer."""
+    """The broker does not answer, or not yet."""
+
+    serves_nobody = False  #: it or its host said so: meanwhile no job can be given to another machine (P5)
 
 
 class BrokerRefused(BrokerUnavailable):

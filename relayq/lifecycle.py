@@ -56,6 +56,11 @@ def freeze_margin(floor: float = LEASE_FLOOR) -> float:
     return floor * 3 / 15
 
 
+def term_without_broker(floor: float = LEASE_FLOOR) -> float:
+    """Seconds an attempt may go on for since it was last heard that there is no broker to give it away (15 s)."""
+    return 3 * pulse_interval(floor) + freeze_margin(floor)
+
+
 def settling_time(floor: float = LEASE_FLOOR) -> float:
     """Seconds that claims wait, at most, for workers to say what they run when a new epoch has begun (3 s)."""
     return floor * 3 / 15

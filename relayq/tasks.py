@@ -110,6 +110,13 @@ def _linger(**_: Any) -> None:
         agent.linger()
 
 
+@broker.connection_changed.connect
+def _look(**_: Any) -> None:
+    """The pulse finds out first what has become of the broker."""
+    if agent is not None:
+        agent.pulse_now()
+
+
 @app.task(name=broker.RING_TASK)
 def ring() -> None:
     """There is work for this worker."""

@@ -31,7 +31,8 @@ def translated(url: str) -> Iterator[None]:
             f"the broker at {where} refuses the password. Check RELAYQ_BROKER_URL or the broker section of config.yml"
         ) from error
     except (redis.exceptions.TimeoutError, redis.exceptions.ConnectionError) as error:
-        raise BrokerUnavailable(f"the broker at {where} does not answer ({_reason(error)}). {_advice(url)}") from error
+        sentence = f"the broker at {where} does not answer ({_reason(error)}). {_advice(url)}"
+        raise _unavailable(sentence, serves_nobody=_refused(error)) from error
     except redis.exceptions.NoPermissionError as error:
         raise BrokerRefused(f"the broker at {where} does not allow this to our user: {error}") from error
     except redis.exceptions.ResponseError as error:
@@ -68,13 +69,34 @@ def _response_error(text: str, where: str) -> Exception:
             "Raise its maxmemory, or shorten `keep` or `output_budget_bytes`"
         )
     if "MISCONF" in text:
-        return BrokerUnavailable(
+        sentence = (
             f"the broker at {where} cannot write to its disk, and takes nothing until it can: free some space there. "
             "See its log for the reason"
         )
+        return _unavailable(sentence, serves_nobody=True)
     if text.startswith(("LOADING", "MASTERDOWN", "BUSY")):
-        return BrokerUnavailable(f"the broker at {where} is not ready yet: {text}")
+        return _unavailable(
+            f"the broker at {where} is not ready yet: {text}", serves_nobody=text.startswith(("LOADING", "BUSY"))
+        )
     return BrokerRefused(f"the broker at {where} answered: {text}")
+
+
+def _unavailable(sentence: str, *, serves_nobody: bool) -> BrokerUnavailable:
+    error = BrokerUnavailable(sentence)
+    error.serves_nobody = serves_nobody
+    return error
+
+
+def _refused(error: BaseException) -> bool:
+    """Whether the broker's host said that nobody listens, or the broker that it is loading its data."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ConnectionRefusedError | redis.exceptions.BusyLoadingError):
+            return True
+        if "refused" in str(cause).lower():
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def _reason(error: Exception) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from relayq.config import Settings
 from relayq.errors import BadSpec, BrokerRefused, BrokerUnavailable, Replaced
-from relayq.lifecycle import freeze_margin, pulse_interval
+from relayq.lifecycle import freeze_margin, pulse_interval, term_without_broker
 from relayq.model import Bell, Held, Pulse
 from relayq.placement import eligible, lane_for
 from relayq.spec import make_spec
@@ -24,7 +25,7 @@ from relayq.worker.holding import Holding, held_of, key_of
 from relayq.worker.identity import HomeLock, identity
 from relayq.worker.pulse import Pulser
 from relayq.worker.reporting import LetGo, Reporter
-from relayq.worker.sessions import Sessions, give_time
+from relayq.worker.sessions import Sessions, give_time, prolong_all
 
 log = logging.getLogger("relayq.worker")
 
@@ -65,7 +66,7 @@ class Agent:
         self._gone = threading.Event()
         self._jobs_ended = threading.Event()
         self._lingers = False
-        self._holding = Holding()
+        self._holding = Holding(self._displaced)
         self._reporter = Reporter(
             self._store,
             name,
@@ -86,6 +87,7 @@ class Agent:
         )
         self._pulser: Pulser | None = None
         self._chores: Chores | None = None
+        self._bridge = Chores(Chore(pulse_interval(settings.lease_floor), self._keep_what_runs))
         self._hearing = Hearing(slots)
         self._quarantined = False
         self._cpu = CpuWatch(settings.home, settings.cpu_threshold) if settings.cpu_threshold else None
@@ -93,13 +95,17 @@ class Agent:
     # ── life ──
 
     def check_broker(self) -> None:
-        """Raise BrokerRefused if starting is no use; a broker that is away is waited for."""
+        """Raise BrokerRefused if starting is no use; a broker that is away is waited for.
+
+        Meanwhile what an earlier worker left running here goes on, as far as a worker that is there would let it.
+        """
         try:
             self._store.lanes()
         except BrokerRefused:
             raise
         except BrokerUnavailable as error:
             log.warning("%s", error)
+            self._bridge.start()
 
     def start(self, bell: Bell) -> None:
         """Register, take back what runs here, and begin to look for work. Waits for a broker that is away."""
@@ -134,6 +140,7 @@ class Agent:
                 return self._say_goodbye(running)
             self._pulser, self._chores = pulser, Chores(*chores)
             pulser.start()
+            self._bridge.stop()
             self._chores.start()
         log.info("worker %s is ready: %s slots, labels %s", self._info.name, self._info.slots, self._info.labels)
         return None
@@ -200,6 +207,7 @@ class Agent:
     def _let_go(self) -> None:
         held = set(self._holding.all())  # before the slots let go of it
         self._stopping.set()
+        self._bridge.stop()
         held.update(self._holding.all())
         self._sessions.interrupt()
         if self._chores is not None:
@@ -274,6 +282,22 @@ class Agent:
             log.error("no supervisor: %s", error)
             self._sessions.drop()
         return None
+
+    def _keep_what_runs(self) -> None:
+        """Until the first pulse can do so: while there is no broker, no job can be given away (P5)."""
+        try:
+            self._pulse_store.lanes()
+        except BrokerUnavailable as error:
+            if error.serves_nobody:
+                with suppress(SupervisorError):  # tried again at the next turn
+                    prolong_all(self._settings.home, term_without_broker(self._settings.lease_floor))
+
+    def _displaced(self, held: Held) -> None:
+        """The store has begun another attempt at the same job, and given it to us."""
+        try:
+            self._discard(held)
+        except SupervisorError as error:
+            log.error("a superseded process was not ended: %s", error)
 
     def _discard(self, held: Held) -> None:
         """A process whose attempt no longer counts does not go on running unseen."""

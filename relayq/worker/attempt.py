@@ -12,6 +12,7 @@ from relayq import kinds
 from relayq.errors import StaleAttempt
 from relayq.model import Held, JobSpec, Outcome, Reason
 from relayq.store import Claim
+from relayq.supervisor.client import Session
 from relayq.supervisor.clock import elapsed
 from relayq.supervisor.messages import Exit, Order, SessionClosed, SupervisorError, SupervisorGone
 from relayq.worker.holding import Holding, key_of, may_freeze
@@ -102,7 +103,10 @@ def attend(held: Held, spec: JobSpec, tools: Tools) -> Claim | None:
         end_leftovers(tools)
         return tools.reporter.give_back(held, Outcome(reason=Reason.KILLED), lost=True)
     following = report(held, spec, exit, unsent, tools)
-    tools.sessions.done(key_of(held))
+    try:
+        tools.sessions.done(key_of(held))
+    except SupervisorError:  # its supervisor offers that end again; the slot has its next job already
+        tools.sessions.drop()
     return following
 
 
@@ -125,9 +129,7 @@ def follow(held: Held, unsent: Unsent, tools: Tools) -> Exit:
         if (stored := tools.holding.take_stored(held)) is not None and stored != unsent.sent:
             # The broker has lost output it had: the supervisor still has it, on a connection without older frames.
             unsent.restart(stored)
-            tools.sessions.drop()
-            session = tools.sessions.of(key_of(held))
-            session.attach(key_of(held), {1: stored[0], 2: stored[1]})
+            session = attach_anew(held, stored, tools)
             continue
         if isinstance(frame, Exit):
             unsent.add(frame.rest)
@@ -139,6 +141,21 @@ def follow(held: Held, unsent: Unsent, tools: Tools) -> Exit:
         except StaleAttempt:
             # Superseded, or forgotten by a broker that restarted: the pulse finds out which, and ends it if need be.
             tools.pulse_now()
+
+
+def attach_anew(held: Held, sent: tuple[int, int], tools: Tools) -> Session:
+    """Its output from there on, over a new connection. The attempt runs, whether we hear of it or not."""
+    while True:
+        tools.sessions.drop()
+        try:
+            session = tools.sessions.of(key_of(held))
+            session.attach(key_of(held), {1: sent[0], 2: sent[1]})
+            return session
+        except (SessionClosed, SupervisorGone):
+            raise
+        except SupervisorError as error:
+            log.error("no supervisor: %s", error)
+            tools.reporter.wait(1.0)
 
 
 def report(held: Held, spec: JobSpec, exit: Exit, unsent: Unsent, tools: Tools) -> Claim | None:

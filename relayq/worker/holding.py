@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -43,9 +43,10 @@ class End:
 
 
 class Holding:
-    """Safe to share between the slots and the pulse."""
+    """Safe to share between the slots and the pulse. One attempt at a job counts: `displaced` hears of an older one."""
 
-    def __init__(self) -> None:
+    def __init__(self, displaced: Callable[[Held], None]) -> None:
+        self._displaced = displaced
         self._lock = threading.Lock()
         self._held: dict[str, Held] = {}
         self._jobs: dict[str, Job] = {}
@@ -70,12 +71,18 @@ class Holding:
             return list(self._asking)
 
     def add(self, held: Held, job: Job | None = None) -> None:
-        """Hold an attempt from now on: the next pulse renews it."""
+        """Hold an attempt from now on: the next pulse renews it. An older one at the same job is renewed no more."""
         with self._lock:
-            self._held[held.job] = held
+            other = self._held.get(held.job)
             self._asking.discard(held.nonce)
-            if job is not None:
-                self._jobs[held.job] = job
+            if other is not None and other.number > held.number:
+                other = held
+            else:
+                self._held[held.job] = held
+                if job is not None:
+                    self._jobs[held.job] = job
+        if other is not None and other.nonce != self._held[held.job].nonce:
+            self._displaced(other)
 
     @contextmanager
     def of(self, held: Held, job: Job | None = None, *, since: float | None = None) -> Iterator[None]:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 from relayq.errors import BrokerUnavailable, Replaced
-from relayq.lifecycle import freeze_margin, pulse_interval
+from relayq.lifecycle import freeze_margin, pulse_interval, term_without_broker
 from relayq.model import Held, Pulse, WorkerInfo
 from relayq.placement import eligible
 from relayq.store import Store
@@ -25,6 +25,7 @@ from relayq.worker.sessions import Sessions
 log = logging.getLogger("relayq.worker")
 
 SOONEST = 0.02  #: seconds between two pulses at least
+AWAY_EVERY = 0.5  #: seconds between two tries while the broker is away
 
 
 class Pulser(threading.Thread):
@@ -50,6 +51,7 @@ class Pulser(threading.Thread):
         self._holding = holding
         self._interval = pulse_interval(lease_floor)
         self._margin = freeze_margin(lease_floor)
+        self._without_broker = term_without_broker(lease_floor)
         self._store_ahead = store_now - elapsed()  #: of our clock, in seconds; a round trip too little
         self._lanes_version = lanes_version
         self._sessions = sessions
@@ -87,7 +89,7 @@ class Pulser(threading.Thread):
                 self._sessions.drop()
             except Exception:
                 log.exception("the pulse failed")
-            self._due.wait(max(SOONEST, min(self._interval, self._next_due)))
+            self._due.wait(max(SOONEST, min(self._interval, self._next_due, AWAY_EVERY if self._away else math.inf)))
             self._due.clear()
 
     def _beat(self) -> None:
@@ -139,31 +141,28 @@ class Pulser(threading.Thread):
     def _set_deadlines(self, seconds: dict[Held, float], *, thaw: bool = True) -> None:
         """How long each attempt may go on without another answer (P5)."""
         by_session: dict[Session, dict[str, float | None]] = defaultdict(dict)
+        trouble: SupervisorError | None = None
         for held, left in seconds.items():
             key = key_of(held)
-            by_session[self._sessions.of(key)][key] = left
+            try:
+                by_session[self._sessions.of(key)][key] = left
+            except SupervisorError as error:  # after an upgrade there are two: the other one's jobs need theirs
+                trouble = error
         for session, deadlines in by_session.items():
-            session.deadlines(deadlines, thaw=thaw)
+            try:
+                session.deadlines(deadlines, thaw=thaw)
+            except SupervisorError as error:
+                trouble = error
+        if trouble is not None:
+            raise trouble
 
     def _broker_away(self, error: BrokerUnavailable) -> None:
         if not self._away:
             log.warning("broker away", extra={"error": str(error)})
         self._away = True
-        if _refused(error):
-            # Its host answers that no broker is there: no job can be given away, so none need stop (P5). What stopped
-            # before may have been given away before.
-            left = 3 * self._interval + self._margin
+        if error.serves_nobody:
+            # No job can be given away, so none need stop (P5). What stopped before may have been given away before.
             try:
-                self._set_deadlines(dict.fromkeys(self._holding.all(), left), thaw=False)
+                self._set_deadlines(dict.fromkeys(self._holding.all(), self._without_broker), thaw=False)
             except SupervisorError:
                 self._sessions.drop()
-
-
-def _refused(error: BaseException) -> bool:
-    """Whether the broker's host said so itself, or nobody answered."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ConnectionRefusedError) or "refused" in str(cause).lower():
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False

@@ -141,9 +141,13 @@ class Reporter:
                 if tries is not None and (tries := tries - 1) == 0:
                     raise
             repeat = True
-            if self._stopping.wait(pause):
-                raise LetGo
+            self.wait(pause)
             pause = min(pause * 2, 2.0)
+
+    def wait(self, seconds: float) -> None:
+        """Before something is tried again. Raises LetGo when this worker is told to stop."""
+        if self._stopping.wait(seconds):
+            raise LetGo
 
 
 def _received_at(asked_at: float, claim: Claim | None) -> Claim | None:

@@ -56,13 +56,18 @@ class Records:
         return any(line.attempt == attempt for line in self.of(job))
 
     def overlaps(self, but: Collection[str] = ()) -> list[str]:
-        """Jobs of which an attempt did something after a newer one had begun."""
+        """Jobs of which an attempt began twice, or did something after a newer one had begun."""
         found = []
         for file in sorted(self.folder.iterdir()):
             if file.name in but:
                 continue
             newest = 0
+            begun: set[int] = set()
             for line in self.of(file.name):
+                if line.what == "start" and line.attempt in begun:
+                    found.append(f"{file.name}: attempt {line.attempt} began twice, again at {line.at}")
+                    break
+                begun.add(line.attempt)
                 if line.attempt < newest:
                     found.append(f"{file.name}: attempt {line.attempt} said {line.what} at {line.at} after {newest}")
                     break

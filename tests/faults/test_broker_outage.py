@@ -6,9 +6,11 @@ import os
 import threading
 import time
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
+from relayq import JobHandle
 from relayq.errors import BrokerUnavailable, ResultTimeout
 from relayq.model import State
 from tests.conftest import wait_until
@@ -38,6 +40,13 @@ def back_at_work(fleet: Fleet, within: float, *names: str) -> None:
     assert time.monotonic() - since < within
 
 
+def silence(fleet: Fleet, handle: JobHandle) -> float:
+    """The longest time a running job has said nothing, in seconds, until now."""
+    said = [line.at for line in fleet.records.of(handle.id)]
+    now = float(Path("/proc/uptime").read_text().split()[0])
+    return max(later - before for before, later in pairwise([*said, now]))
+
+
 @pytest.mark.parametrize("seconds", SPANS)
 def test_a_broker_killed_and_restarted_ends_no_job(fleet: Fleet, seconds: float) -> None:
     """Its host refuses connections, so nobody can be given the jobs: they run on, and end while it is away too."""
@@ -65,12 +74,28 @@ def test_jobs_that_others_may_have_run_on_while_the_broker_is_down(fleet: Fleet)
     fleet.running(handle)
     fleet.broker.stop()
     time.sleep(6)
-    said = [line.at for line in fleet.records.of(handle.id)]
-    assert max(later - before for before, later in pairwise(said)) < 1
+    assert silence(fleet, handle) < 1
     fleet.broker.start()
     result = handle.result(timeout=30)
     assert (result.state, len(result.attempts)) == (State.SUCCEEDED, 1)
     assert result.stdout.decode() == expected_output(8)
+
+
+@pytest.mark.parametrize("fleet", [6.0], indirect=True)
+def test_a_worker_restarted_while_the_broker_is_down_lets_its_jobs_run_on(fleet: Fleet) -> None:
+    """Celery says that it is ready only when it reaches a broker: what runs here is looked after before that."""
+    a, _ = fleet.start("a"), fleet.start("b")
+    handle = fleet.run(16, prefer=["a"])
+    fleet.running(handle)
+    fleet.broker.stop()
+    a.kill_worker()
+    a.start()
+    time.sleep(12)  # two terms
+    assert silence(fleet, handle) < 1
+    fleet.broker.start()
+    result = handle.result(timeout=30)
+    assert (result.state, [x.worker for x in result.attempts]) == (State.SUCCEEDED, ["a"])
+    assert result.stdout.decode() == expected_output(16)
 
 
 def test_an_end_that_nobody_heard_survives_the_worker(fleet: Fleet) -> None:

@@ -16,10 +16,10 @@ from .records import expected_output, script
 
 def test_its_jobs_go_to_another_machine_as_attempt_2(fleet: Fleet) -> None:
     """Soon, and the record says who had them: a loss is not the job's fault and nobody has to ask for it again."""
-    a = fleet.start("a")
-    handle = fleet.run(2)
+    a, _ = fleet.start("a"), fleet.start("b")
+    handle = fleet.run(2, prefer=["a"])
     fleet.running(handle)
-    fleet.start("b")
+    assert handle.job().worker == "a"
     lost = time.monotonic()
     a.lose_power()
     fleet.running(handle, attempt=2)
@@ -35,10 +35,9 @@ def test_its_jobs_go_to_another_machine_as_attempt_2(fleet: Fleet) -> None:
 
 def test_losses_use_up_no_retries(fleet: Fleet) -> None:
     """A job that may be tried once more is, although its machine was lost before."""
-    a = fleet.start("a", slots=1)
-    handle = fleet.run(2, exit_code=5, retries=1, retry_delay=0.1)
+    a, _ = fleet.start("a", slots=1), fleet.start("b", slots=1)
+    handle = fleet.run(2, exit_code=5, retries=1, retry_delay=0.1, prefer=["a"])
     fleet.running(handle)
-    fleet.start("b", slots=1)
     a.lose_power()
     result = handle.result(timeout=40)
     assert (result.exit_code, len(result.attempts)) == (5, 3)
@@ -48,10 +47,9 @@ def test_losses_use_up_no_retries(fleet: Fleet) -> None:
 
 def test_on_lost_fail_ends_it_and_says_why(fleet: Fleet) -> None:
     """For what must never run twice: it is the user's turn."""
-    a = fleet.start("a")
-    handle = fleet.run(60, on_lost="fail")
+    a, _ = fleet.start("a"), fleet.start("b")
+    handle = fleet.run(60, on_lost="fail", prefer=["a"])
     fleet.running(handle)
-    fleet.start("b")
     a.lose_power()
     result = handle.result(timeout=20)
     assert (result.state, result.reason) == (State.FAILED, Reason.WORKER_LOST)
@@ -59,10 +57,9 @@ def test_on_lost_fail_ends_it_and_says_why(fleet: Fleet) -> None:
 
 def test_on_lost_wait_keeps_it_for_its_machine(fleet: Fleet) -> None:
     """No other machine takes it; when its own comes back without its processes, it starts anew."""
-    a = fleet.start("a")
-    handle = fleet.run(2, on_lost="wait")
+    a, _ = fleet.start("a"), fleet.start("b")
+    handle = fleet.run(2, on_lost="wait", prefer=["a"])
     fleet.running(handle)
-    fleet.start("b")
     a.lose_power()
     wait_until(lambda: not fleet.is_online("a"), 10)
     time.sleep(2 * LEASE_FLOOR)

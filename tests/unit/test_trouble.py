@@ -31,3 +31,23 @@ def test_a_broker_that_is_away_is_looked_for_where_it_is(url: str, advice: str) 
         raise redis.exceptions.ConnectionError("Error 111 connecting to nas:6379. Connection refused.")
     assert str(caught.value).endswith(f"does not answer (Connection refused). {advice}")
     assert "p%40ss" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "serves_nobody"),
+    [
+        (redis.exceptions.ConnectionError("Error 111 connecting to nas:6379. Connection refused."), True),
+        (redis.exceptions.BusyLoadingError("Redis is loading the dataset in memory"), True),
+        (redis.exceptions.ResponseError("MISCONF Errors writing to the AOF file: No space left on device"), True),
+        (redis.exceptions.ResponseError("BUSY Redis is busy running a script"), True),
+        (redis.exceptions.ResponseError("MASTERDOWN Link with MASTER is down"), False),
+        (redis.exceptions.TimeoutError("Timeout reading from socket"), False),
+        (redis.exceptions.ConnectionError("Error 113 connecting to nas:6379. No route to host."), False),
+        (redis.exceptions.ConnectionError("Connection closed by server."), False),
+    ],
+)
+def test_jobs_need_not_stop_for_a_broker_that_serves_nobody(said: Exception, serves_nobody: bool) -> None:
+    """It can give none of them away; one that is only not reached from here may."""
+    with pytest.raises(BrokerUnavailable) as caught, translated("redis://nas/0"):
+        raise said
+    assert caught.value.serves_nobody is serves_nobody

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from relayq.errors import BrokerUnavailable
-from relayq.model import Chunk
+from relayq.model import Chunk, Held
 from relayq.supervisor.messages import Output
 from relayq.worker.cpu import CpuWatch
 from relayq.worker.hearing import DEAF_AFTER, Hearing
+from relayq.worker.holding import Holding
 from relayq.worker.output import SEND_BYTES, Unsent, batches
 
 
@@ -79,6 +80,19 @@ def test_a_worker_is_deaf_when_rings_wait_while_a_slot_is_free() -> None:
             if ring:
                 hearing.heard()
             assert not hearing.is_deaf(unheard, busy)
+
+
+def test_of_two_attempts_at_one_job_the_newer_is_held_and_the_older_ended() -> None:
+    """Whichever comes first: a worker may be given the job whose stale process it still has."""
+    first, second = (Held(job="J", number=n, nonce=str(n)) for n in (1, 2))
+    for order in ((first, second), (second, first)):
+        displaced: list[Held] = []
+        holding = Holding(displaced.append)
+        with holding.of(order[0]):
+            holding.add(order[0])
+            assert displaced == []
+            with holding.of(order[1]):
+                assert (holding.all(), displaced) == ([second], [first])
 
 
 def test_a_busy_machine_is_left_alone_until_it_is_calm() -> None:
