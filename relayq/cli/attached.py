@@ -63,8 +63,8 @@ class Cancelling:
 
 
 def show_output(app: App, handle: JobHandle) -> Job:
-    """Copy a job's output to ours, byte for byte, until it ends; the record of its end."""
-    return follow_output(app, handle, handle.pieces(follow=True))
+    """Copy the output of all attempts to ours, byte for byte, until the job ends; the record of its end."""
+    return follow_output(app, handle, handle.pieces(follow=True, attempt=1))
 
 
 def follow_output(

@@ -189,7 +189,7 @@ class Agent:
         if not self._stopping.is_set():
             left = len(self._holding.all())
             self._lingers = interrupted and left > 0
-            log.info("stopping; %s jobs go on without this worker", left)
+            log.info("stopping; %s without this worker", "1 job goes on" if left == 1 else f"{left} jobs go on")
             if self._lingers:
                 log.info("press Ctrl-C again within %.0f s to end them", LINGER)
             self._let_go()

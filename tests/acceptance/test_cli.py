@@ -319,6 +319,14 @@ def test_the_last_lines_of_a_running_job_and_all_that_follow(crew: Fleet, tmp_pa
     assert (following.returncode, stdout, stderr) == (0, b"end\n", b"")
 
 
+def test_the_output_of_every_attempt_is_shown(crew: Fleet, tmp_path: Path) -> None:
+    """Also of one that was over before anybody looked."""
+    shell = Shell(tmp_path / "home", crew.url)
+    for _ in range(3):
+        done = shell("run", "--retries", "1", "--retry-delay", "0", "--", "echo try $RELAYQ_ATTEMPT; exit 3")
+        assert (done.returncode, done.stdout) == (3, "try 1\ntry 2\n")
+
+
 def test_a_home_that_is_no_text_is_a_sentence(tmp_path: Path) -> None:
     """Paths are bytes; one that is no UTF-8 is refused before anything is made there."""
     shell = Shell(tmp_path / "home", None)
