@@ -101,10 +101,10 @@ class JobHandle:
     @property
     def info(self) -> dict[str, Any]:
         """`{"progress": 0…1 or None, "message": str or None}` while it runs; empty otherwise."""
-        if self.job().state is not State.RUNNING:
+        job = self.job()
+        if job.state is not State.RUNNING or job.attempt is None:
             return {}
-        progress, message = self._client.store.progress(self.id)
-        return {"progress": progress, "message": message}
+        return {"progress": job.attempt.progress, "message": job.attempt.note}
 
     @property
     def traceback(self) -> str | None:

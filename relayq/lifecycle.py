@@ -122,6 +122,16 @@ class Renewed:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """The job said how far it is."""
+
+    number: int
+    nonce: str
+    progress: float | None  #: 0 … 1
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseExpired:
     """The owner of the current attempt has been silent for the term of its lease."""
 
@@ -163,7 +173,16 @@ class QueueTimedOut:
 
 
 Event = (
-    Claimed | Remembered | Renewed | LeaseExpired | Finished | GivenBack | Abandoned | CancelRequested | QueueTimedOut
+    Claimed
+    | Remembered
+    | Renewed
+    | Told
+    | LeaseExpired
+    | Finished
+    | GivenBack
+    | Abandoned
+    | CancelRequested
+    | QueueTimedOut
 )
 
 
@@ -203,6 +222,9 @@ def apply(event: Event, job: Job, now: float) -> Job:
             return _remembered(event, job, now)
         case Renewed():
             return _with_attempt(job, replace(_current(job, event.number, event.nonce), offered_at=None))
+        case Told():
+            attempt = _current(job, event.number, event.nonce)
+            return _with_attempt(job, replace(attempt, progress=event.progress, note=event.note))
         case LeaseExpired():
             return _lease_expired(job, now)
         case Finished() | GivenBack():
@@ -331,7 +353,7 @@ def _current(job: Job, number: int, nonce: str) -> Attempt:
 
 
 def _attempt_ended(job: Job, attempt: Attempt, outcome: Outcome, now: float) -> Job:
-    return _with_attempt(job, replace(attempt, ended_at=now, outcome=outcome))
+    return _with_attempt(job, replace(attempt, ended_at=now, outcome=outcome, progress=None, note=None))
 
 
 def _with_attempt(job: Job, attempt: Attempt) -> Job:

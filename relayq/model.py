@@ -127,6 +127,8 @@ class Attempt:
     claimed_at: float  #: seconds since the epoch, by the store's clock, like all instants here
     offered_at: float | None = None  #: since when its lease is over and its job may be claimed by another
     kept_until: float | None = None  #: its worker said goodbye, and nobody takes it over before
+    progress: float | None = None  #: 0 … 1, as the job said last; only while it runs
+    note: str | None = None  #: what it said with that
     ended_at: float | None = None
     outcome: Outcome | None = None
 

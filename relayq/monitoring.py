@@ -12,6 +12,7 @@ from relayq.errors import BrokerUnavailable
 from relayq.lifecycle import left_out_until
 from relayq.model import Job, Pause, State, WorkerState
 from relayq.placement import ANY, requirement, why_not
+from relayq.progress import Progress
 from relayq.store import Store
 
 
@@ -184,8 +185,19 @@ def _elsewhere(job: Job, workers: Sequence[WorkerState], now: float) -> str:
             return f"{job.id} ran on {attempt.worker}, which has lost contact; another worker will take it"
         if holder is not None and not holder.online:
             return f"{job.id} runs on {attempt.worker}, which {_absence(holder, now)}"
-        return f"{job.id} runs on {attempt.worker} for {duration(now - attempt.claimed_at)}"
+        said = str(progress_of(job) or "")
+        return f"{job.id} runs on {attempt.worker} for {duration(now - attempt.claimed_at)}" + (
+            f": {said}" if said else ""
+        )
     return f"{job.id} {ending(job)}"
+
+
+def progress_of(job: Job) -> Progress | None:
+    """How far a running job says it is."""
+    attempt = job.attempt
+    if job.state is not State.RUNNING or attempt is None or (attempt.progress is None and attempt.note is None):
+        return None
+    return Progress(attempt.progress, attempt.note)
 
 
 def ending(job: Job) -> str:

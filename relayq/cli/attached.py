@@ -11,6 +11,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from relayq.cli.bar import Bar
 from relayq.cli.exits import INTERRUPTED, OWN_FAULT
 from relayq.cli.screen import message
 from relayq.errors import RelayqError
@@ -71,9 +72,14 @@ def follow_output(
     app: App, handle: JobHandle, pieces: Iterable[tuple[int, Chunk]], *, stream: int | None = None, whole: bool = True
 ) -> Job:
     """Copy these pieces as they come until the job ends; the record of its end. For the rest see `Copied`."""
+    from relayq.monitoring import progress_of
+
     handle.expect()
     app.be_patient()
-    copied = Copied(stream=stream, whole=whole)
+    bar = Bar()
+    copied = Copied(stream=stream, whole=whole, bar=bar)
+    if not whole and bar.possible and (said := progress_of(handle.job())) is not None:
+        bar.show(said)  # the line that says so may be before what is shown
     with _why_it_waits(handle):
         copied.write(pieces)
     job = ended(app, handle)
@@ -90,8 +96,9 @@ def ended(app: App, handle: JobHandle) -> Job:
 class Copied:
     """What was copied of a job's output: `stream` alone (None: both), `whole` from its beginning or only its end."""
 
-    def __init__(self, *, stream: int | None = None, whole: bool = True) -> None:
+    def __init__(self, *, stream: int | None = None, whole: bool = True, bar: Bar | None = None) -> None:
         self._stream = stream
+        self._bar = bar
         self._attempt = 0
         self._ends = {1: 0, 2: 0} if whole else {}  #: up to where each stream was copied
 
@@ -101,11 +108,18 @@ class Copied:
         for attempt, chunk in pieces:
             if self._attempt and attempt != self._attempt:
                 self._ends = {1: 0, 2: 0}  # only the first may have been begun near its end
+                if self._bar is not None:
+                    self._bar.end()
             self._attempt = attempt
             self._tell_gap(chunk.stream, chunk.offset - self._ends.get(chunk.stream, chunk.offset))
             self._ends[chunk.stream] = chunk.offset + len(chunk.data)
-            files[chunk.stream].write(chunk.data)
-            files[chunk.stream].flush()
+            if self._bar is not None:
+                self._bar.pass_on(chunk.stream, chunk.data, files[chunk.stream])
+            else:
+                files[chunk.stream].write(chunk.data)
+                files[chunk.stream].flush()
+        if self._bar is not None:
+            self._bar.end()
 
     def tell_missing(self, job: Job, attempt: Attempt | None) -> None:
         """Say what is missing after the last piece, which was of this attempt: all of it, if nothing is kept."""

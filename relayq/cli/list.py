@@ -50,14 +50,17 @@ def command(
 
 
 def _row(job: Job, now: float) -> tuple[str, ...]:
-    from relayq.monitoring import clock_time, duration
+    from relayq.monitoring import clock_time, duration, progress_of
+    from relayq.progress import percent
 
     attempt = job.attempt
     took = ""
     if attempt is not None and job.state != "queued":
         took = duration((attempt.ended_at or now) - attempt.claimed_at)
     title = " ".join(job.spec.title.split())
-    return job.id, str(job.state), job.worker or "", clock_time(job.submitted_at, now), took, title
+    said = progress_of(job)
+    state = f"{job.state} {percent(said.fraction if said else None)}".rstrip()
+    return job.id, state, job.worker or "", clock_time(job.submitted_at, now), took, title
 
 
 def _states(given: tuple[str, ...]) -> list[State]:

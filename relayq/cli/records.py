@@ -3,8 +3,8 @@
 Job       id, title, state, reason, message, exit_code, signal, exit (what `relayq wait` would exit with), worker,
           kind, command (a str for the shell, or the argv), on, needs, prefer, cwd, env (names only), name, timeout,
           queue_timeout, retries, priority, on_lost, freeze, submitted_at, started_at, ended_at, not_before,
-          cancel_requested_at, duration, stdout_bytes, stderr_bytes, output_dropped, losses, failures, retry_of,
-          attempts
+          cancel_requested_at, progress (0 … 1) and progress_message (while it runs and says so), duration,
+          stdout_bytes, stderr_bytes, output_dropped, losses, failures, retry_of, attempts
 Attempt   number, worker, started_at, ended_at, reason, exit_code, signal, message, duration, stdout_bytes,
           stderr_bytes
 Worker    name, type, state, online, slots, active_jobs, queued_jobs, total_jobs, labels, capabilities, host, system,
@@ -63,6 +63,8 @@ def job_record(job: Job) -> Json:
         "ended_at": job.ended_at,
         "not_before": job.not_before,
         "cancel_requested_at": job.cancel_requested_at,
+        "progress": attempt.progress if attempt else None,
+        "progress_message": attempt.note if attempt else None,
         "duration": outcome.duration if outcome else None,
         "stdout_bytes": outcome.stdout_bytes if outcome else None,
         "stderr_bytes": outcome.stderr_bytes if outcome else None,

@@ -1,4 +1,4 @@
-"""One look at the store: what status and workers tell fits together and costs three round trips."""
+"""One look at the store: what status and workers tell fits together and costs four round trips."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from relayq.monitoring import WorkerStatus, worker_status
 from relayq.store import Store
 
 WAITING = 1000  #: waiting jobs looked at
+RUNNING = 200  #: running jobs looked at
 
 
 class Snapshot:
@@ -20,6 +21,7 @@ class Snapshot:
         self._counts = store.counts()
         #: newest first
         self.waiting = store.page(states=[State.QUEUED], limit=WAITING) if self._counts[State.QUEUED] else []
+        self.running = store.page(states=[State.RUNNING], limit=RUNNING) if self._counts[State.RUNNING] else []
 
     def status(self) -> WorkerStatus:
         """As `relayq.worker_status()`."""

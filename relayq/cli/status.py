@@ -27,6 +27,8 @@ def command(app: App, as_json: bool) -> int:
        "online" (whether any worker is),
        "total_workers", "total_active", "total_queued",
        "jobs": {state: count}, "workers": {name: Worker},
+       "running": [{"id", "title", "worker", "started_at", "progress",
+                    "progress_message"}],
        "waiting": [{"count", "example" (an id), "lane", "sentence"}]}
 
     If the broker does not answer, it prints what is known and exits with 4 (5 if it refuses).
@@ -42,10 +44,11 @@ def command(app: App, as_json: bool) -> int:
     settings = app.settings
     broker = {"url": settings.broker_url and mask(settings.broker_url), "source": settings.broker_source}
     failure: BrokerUnavailable | None = None
+    running: list[dict[str, Any]] = []
     waiting: list[dict[str, Any]] = []
     try:
         seen = Snapshot(app.store)
-        status, waiting = seen.status(), _waiting(seen)
+        status, running, waiting = seen.status(), _running(seen), _waiting(seen)
     except BrokerUnavailable as error:
         failure, status = error, away(error)
     data = {
@@ -54,6 +57,7 @@ def command(app: App, as_json: bool) -> int:
         **{key: status[key] for key in ("total_workers", "total_active", "total_queued")},
         "jobs": status.get("jobs", {}),
         "workers": worker_records(status),
+        "running": running,
         "waiting": waiting,
     }
     if as_json:
@@ -64,6 +68,13 @@ def command(app: App, as_json: bool) -> int:
         return 0
     message(str(failure))
     return code_for(failure)
+
+
+def _running(seen: Snapshot) -> list[dict[str, Any]]:
+    from relayq.cli.records import job_record
+
+    keys = ("id", "title", "worker", "started_at", "progress", "progress_message")
+    return [{key: record[key] for key in keys} for record in map(job_record, reversed(seen.running))]
 
 
 def _waiting(seen: Snapshot) -> list[dict[str, Any]]:
@@ -94,6 +105,7 @@ def _show(data: dict[str, Any]) -> None:
     say(f"jobs     {', '.join(f'{jobs[state]} {state}' for state in jobs if jobs[state]) or 'none yet'}")
     say("")
     say_workers(data["workers"])
+    _show_progress(data["running"])
     for number, reason in enumerate(data["waiting"]):
         if number == 0:
             say("")
@@ -102,3 +114,18 @@ def _show(data: dict[str, Any]) -> None:
             break
         more = f" ({reason['count'] - 1} more like it)" if reason["count"] > 1 else ""
         say(f"{reason['sentence']}{more}")
+
+
+def _show_progress(running: list[dict[str, Any]]) -> None:
+    """Of the jobs that say how far they are."""
+    from relayq.cli.screen import say, say_table
+    from relayq.progress import Progress
+
+    said = [(job, Progress(job["progress"], job["progress_message"])) for job in running]
+    rows = [(job["id"], job["worker"], str(progress), " ".join(job["title"].split())) for job, progress in said]
+    rows = [row for row in rows if row[2]]
+    if rows:
+        say("")
+        say_table([("JOB", "WORKER", "PROGRESS", "WHAT"), *rows[:REASONS]], names=(0, 1))
+    if len(rows) > REASONS:
+        say(f"and {len(rows) - REASONS} more. See: relayq list --state running")

@@ -24,7 +24,8 @@ class Kind:
     """The two questions a worker asks of a kind."""
 
     plan: Callable[[JobSpec], Plan]
-    value: Callable[[JobSpec], Any]  #: of a job that succeeded; None: its stdout
+    #: Of a job that succeeded, from the last line of its stdout; None: its value is its whole stdout.
+    value: Callable[[JobSpec, str], Any]
 
 
 def get_kind(name: str) -> Kind:

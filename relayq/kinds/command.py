@@ -17,7 +17,7 @@ def plan(spec: JobSpec) -> Plan:
     return Plan(argv=spec.command or (), stdin=spec.stdin)
 
 
-def value(spec: JobSpec) -> None:
+def value(spec: JobSpec, last_words: str) -> None:
     """A command's value is its stdout."""
 
 

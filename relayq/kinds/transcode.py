@@ -16,7 +16,7 @@ def plan(spec: JobSpec) -> Plan:
     return Plan(argv=(*argv, _path(str(output))))
 
 
-def value(spec: JobSpec) -> Any:
+def value(spec: JobSpec, last_words: str) -> Any:
     """What 1.x answered."""
     return {"status": "success", "output": spec.params.get("output")}
 

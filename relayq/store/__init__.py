@@ -206,7 +206,10 @@ class Store(Protocol):
         ...
 
     def append(self, held: Held, chunks: Sequence[Chunk]) -> None:
-        """Add output to a running attempt; what was said before is skipped. Raises StaleAttempt."""
+        """Add output to a running attempt; what was said before is skipped. Raises StaleAttempt.
+
+        What `held` says of its progress is kept, as with a pulse, and only told sooner.
+        """
         ...
 
     # reading
@@ -240,10 +243,6 @@ class Store(Protocol):
 
     def workers(self) -> tuple[float, list[WorkerState]]:
         """The store's time, and every known worker by name."""
-        ...
-
-    def progress(self, id: str) -> tuple[float | None, str | None]:
-        """How far a running job says it is (0 … 1), and its message."""
         ...
 
     # waiting

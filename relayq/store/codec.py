@@ -12,7 +12,20 @@ import math
 from dataclasses import fields
 from typing import Any
 
-from relayq.model import Attempt, Chunk, Job, JobSpec, OnLost, Outcome, Pause, Quarantine, Reason, State, WorkerInfo
+from relayq.model import (
+    Attempt,
+    Chunk,
+    Held,
+    Job,
+    JobSpec,
+    OnLost,
+    Outcome,
+    Pause,
+    Quarantine,
+    Reason,
+    State,
+    WorkerInfo,
+)
 from relayq.placement import lane_for
 
 _POLICY = ("priority", "retries", "retry_delay", "max_losses", "on_lost", "max_output_bytes", "queue_timeout", "prefer")
@@ -110,6 +123,8 @@ def job_from_texts(spec: bytes | str, doc: bytes | str, known: JobSpec | None = 
             offered_at=a.get("offered_at"),
             kept_until=a.get("kept_until"),
             ended_at=a.get("ended_at"),
+            progress=a.get("progress"),
+            note=a.get("note"),
             outcome=outcome_from_json(a["outcome"]) if "outcome" in a else None,
         )
         for a in data.get("attempts") or ()
@@ -136,6 +151,12 @@ def job_from_texts(spec: bytes | str, doc: bytes | str, known: JobSpec | None = 
         celery_id=data.get("celery_id"),
         output_dropped=data.get("output_dropped", False),
     )
+
+
+def progress_to_text(held: Held) -> str:
+    """How far an attempt is, for the scripts; empty if it has not said."""
+    said = {name: value for name in ("progress", "note") if (value := getattr(held, name)) is not None}
+    return dumps(said) if said else ""
 
 
 def worker_to_text(info: WorkerInfo) -> str:

@@ -110,7 +110,6 @@ class MemoryStore:
         self._leases: dict[str, float] = {}
         self._place = 0.0
         self._output: dict[tuple[str, int], KeptOutput] = {}
-        self._progress: dict[str, tuple[float | None, str | None]] = {}
         self._owners: dict[str, str] = {}
         self._watchers: dict[tuple[str, bool], set[str]] = defaultdict(set)
         self._inboxes: dict[str, list[Change]] = defaultdict(list)
@@ -381,8 +380,7 @@ class MemoryStore:
                 terms[h.job] = self._renew(h, now)
                 if job.cancel_requested_at is not None:
                     cancelled.append(h.job)
-                if h.progress is not None or h.note is not None:
-                    self._progress[h.job] = (h.progress, h.note)
+                self._hear_progress(h)
             timely = said_at is None or now - said_at <= lifecycle.late_after(self.lease_floor)
             for job in self._holding(worker) if timely and there.epoch == self._epoch else ():
                 old = job.attempts[-1].claimed_at <= now - lifecycle.reconcile_after(self.lease_floor)
@@ -425,6 +423,7 @@ class MemoryStore:
             if job is None or not _is_current(job, held):
                 raise StaleAttempt(f"attempt {held.number} of job {held.job} no longer counts")
             self._append(job, held.number, chunks)
+            self._hear_progress(held)
             self._tell(self._watchers.get((job.id, True), ()), Change(job=job.id, what="output"))
 
     # ── reading ──
@@ -432,10 +431,6 @@ class MemoryStore:
     def get(self, ids: Sequence[str]) -> list[Job | None]:
         with self._lock:
             return [self._jobs.get(id) for id in ids]
-
-    def progress(self, id: str) -> tuple[float | None, str | None]:
-        with self._lock:
-            return self._progress.get(id, (None, None))
 
     def find(self, prefix: str, limit: int = 3) -> list[str]:
         with self._lock:
@@ -676,6 +671,11 @@ class MemoryStore:
         kept = job.attempts[-1].kept_until
         self._leases[held.job] = max(now + term, min(kept, now + lifecycle.HANDING_OVER) if kept else 0.0)
         return term
+
+    def _hear_progress(self, held: Held) -> None:
+        if held.progress is not None or held.note is not None:
+            told = lifecycle.Told(held.number, held.nonce, held.progress, held.note)
+            self._jobs[held.job] = lifecycle.apply(told, self._jobs[held.job], self._now())
 
     def _append(self, job: Job, number: int, chunks: Sequence[Chunk]) -> None:
         kept = self._output.setdefault((job.id, number), KeptOutput(job.spec.max_output_bytes))

@@ -239,8 +239,7 @@ class RedisStore:
         args: list[Any] = [worker, incarnation, "" if load is None else f"{load:.2f}", held_back or ""]
         args += ["" if said_at is None else said_at, " ".join(asking), len(held)]
         for h in held:
-            said = {k: v for k, v in (("progress", h.progress), ("message", h.note)) if v is not None}
-            args += [h.job, h.number, h.nonce, codec.dumps(said) if said else ""]
+            args += [h.job, h.number, h.nonce, codec.progress_to_text(h)]
         answer = self._call("pulse", *args)
         if answer[0] == b"replaced":
             raise _replaced(worker)
@@ -271,22 +270,16 @@ class RedisStore:
         )
 
     def append(self, held: Held, chunks: Sequence[Chunk]) -> None:
-        if self._call("append", held.job, held.number, held.nonce, len(chunks), *_flat(chunks)) == b"stale":
+        said = codec.progress_to_text(held)
+        args = [held.job, held.number, held.nonce, len(chunks), *_flat(chunks), *([said] if said else ())]
+        if self._call("append", *args) == b"stale":
             raise StaleAttempt(f"attempt {held.number} of job {held.job} no longer counts")
 
     # ── reading ──
 
     def get(self, ids: Sequence[str]) -> list[Job | None]:
-        answer = self._call("get", *ids)
-        return [
-            codec.job_from_texts(spec, doc) if doc else None
-            for spec, doc in zip(answer[::3], answer[1::3], strict=True)
-        ]
-
-    def progress(self, id: str) -> tuple[float | None, str | None]:
-        answer = self._call("get", id)
-        said = json.loads(answer[2]) if answer[2] else {}
-        return said.get("progress"), said.get("message")
+        rows = _rows(self._call("get", *ids), 2)
+        return [codec.job_from_texts(spec, doc) if doc else None for spec, doc in rows]
 
     def find(self, prefix: str, limit: int = 3) -> list[str]:
         return [id.decode() for id in self._call("find", prefix, limit)]
@@ -303,7 +296,7 @@ class RedisStore:
         below = "" if before is None else f"{before:.6f}"
         after = "" if since is None else f"{since:.6f}"
         answer = self._call("page", worker or "", below, after, limit, *states)
-        return [codec.job_from_texts(spec, doc) for spec, doc in zip(answer[::3], answer[1::3], strict=True)]
+        return [codec.job_from_texts(spec, doc) for spec, doc in _rows(answer, 2)]
 
     def counts(self) -> Mapping[State, int]:
         answer = self._call("counts")

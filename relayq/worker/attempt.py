@@ -16,6 +16,7 @@ from relayq.supervisor.client import Session
 from relayq.supervisor.clock import elapsed
 from relayq.supervisor.messages import Exit, Order, SessionClosed, SupervisorError, SupervisorGone
 from relayq.worker.holding import Holding, key_of, may_freeze
+from relayq.worker.listening import Listening
 from relayq.worker.output import Unsent
 from relayq.worker.reporting import Reporter
 from relayq.worker.sessions import Sessions
@@ -95,14 +96,15 @@ def start(what: Order, freeze_at: float, tools: Tools) -> None:
 
 def attend(held: Held, spec: JobSpec, tools: Tools) -> Claim | None:
     """Stay with a started attempt to its end; also with one that an earlier worker started (adopt)."""
-    unsent = Unsent(spec.max_output_bytes)
+    unsent, listening = Unsent(spec.max_output_bytes), Listening()
     try:
-        exit = follow(held, unsent, tools)
+        exit = follow(held, unsent, listening, tools)
     except SupervisorGone:
         tools.sessions.drop()
         end_leftovers(tools)
         return tools.reporter.give_back(held, Outcome(reason=Reason.KILLED), lost=True)
-    following = report(held, spec, exit, unsent, tools)
+    outcome = outcome_of(exit, spec, listening.last_words)
+    following = report(held, exit, outcome, unsent, tools)
     try:
         tools.sessions.done(key_of(held))
     except SupervisorError:  # its supervisor offers that end again; the slot has its next job already
@@ -121,7 +123,7 @@ def end_leftovers(tools: Tools) -> None:
         tools.sessions.drop()
 
 
-def follow(held: Held, unsent: Unsent, tools: Tools) -> Exit:
+def follow(held: Held, unsent: Unsent, listening: Listening, tools: Tools) -> Exit:
     """Pass output on while the process runs. What is left in `unsent` goes with the end."""
     session = tools.sessions.of(key_of(held))
     while True:
@@ -133,9 +135,12 @@ def follow(held: Held, unsent: Unsent, tools: Tools) -> Exit:
             continue
         if isinstance(frame, Exit):
             unsent.add(frame.rest)
+            listening.hear(frame.rest)
             return frame
         if frame is not None:
             unsent.add([frame])
+            if (said := listening.hear([frame])) is not None:
+                tools.holding.says(held, said)
         try:
             unsent.send_if_due(lambda chunks: tools.reporter.append(held, chunks))
         except StaleAttempt:
@@ -158,13 +163,13 @@ def attach_anew(held: Held, sent: tuple[int, int], tools: Tools) -> Session:
             tools.reporter.wait(1.0)
 
 
-def report(held: Held, spec: JobSpec, exit: Exit, unsent: Unsent, tools: Tools) -> Claim | None:
+def report(held: Held, exit: Exit, outcome: Outcome, unsent: Unsent, tools: Tools) -> Claim | None:
     """Tell the store how the attempt ended; answers with the next job for this slot."""
     if exit.reason == SUPERSEDED:
         return tools.reporter.claim()
     if exit.reason in LOST or exit.reason == WORKER_STOPPED or exit.fault == "machine":
-        return tools.reporter.give_back(held, outcome_of(exit, spec), lost=exit.reason in LOST)
-    return tools.reporter.finish(held, outcome_of(exit, spec), unsent.take())
+        return tools.reporter.give_back(held, outcome, lost=exit.reason in LOST)
+    return tools.reporter.finish(held, outcome, unsent.take())
 
 
 def order(held: Held, spec: JobSpec, argv: list[str], stdin: bytes | None) -> Order:
@@ -194,9 +199,10 @@ def not_started(message: str) -> Outcome:
     return Outcome(reason=Reason.NOT_STARTED, message=message)
 
 
-def outcome_of(exit: Exit, spec: JobSpec) -> Outcome:
-    """The supervisor's words as the store's."""
-    reason = Reason.KILLED if exit.reason in LOST else Reason(exit.reason)
+def outcome_of(exit: Exit, spec: JobSpec, last_words: str) -> Outcome:
+    """The supervisor's words as the store's; the value is the kind's reading of its last words on stdout."""
+    # What was superseded has no outcome that anybody hears.
+    reason = Reason.KILLED if exit.reason in {*LOST, SUPERSEDED} else Reason(exit.reason)
     success = reason is Reason.EXITED and exit.exit_code == 0
     return Outcome(
         reason=reason,
@@ -206,5 +212,5 @@ def outcome_of(exit: Exit, spec: JobSpec) -> Outcome:
         stdout_bytes=exit.stdout_bytes,
         stderr_bytes=exit.stderr_bytes,
         duration=exit.duration,
-        value=kinds.get_kind(spec.kind).value(spec) if success else None,
+        value=kinds.get_kind(spec.kind).value(spec, last_words) if success else None,
     )

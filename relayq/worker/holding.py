@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from relayq.model import Chunk, Held, Job, JobSpec, OnLost, Outcome
+from relayq.progress import Progress
 from relayq.supervisor.clock import elapsed
 
 REMEMBERED = 10.0  #: seconds for which an end is remembered: a restarted broker may have forgotten it
@@ -52,6 +53,7 @@ class Holding:
         self._jobs: dict[str, Job] = {}
         self._since: dict[Held, float] = {}  #: when it was claimed here, by the clock that counts sleep
         self._stored: dict[Held, tuple[int, int]] = {}
+        self._said: dict[Held, Progress] = {}
         self._ends: deque[End] = deque()
         self._asking: set[str] = set()
 
@@ -98,12 +100,24 @@ class Holding:
                     del self._held[held.job]
                     self._jobs.pop(held.job, None)
                     self._stored.pop(held, None)
+                    self._said.pop(held, None)
                 self._since.pop(held, None)
 
     def all(self) -> list[Held]:
         """What is held now."""
         with self._lock:
             return list(self._held.values())
+
+    def says(self, held: Held, progress: Progress) -> None:
+        """An attempt says how far it is: from now on it is named with that."""
+        with self._lock:
+            if self._held.get(held.job) == held:
+                self._said[held] = progress
+
+    def telling(self, held: Held) -> Held:
+        """The same attempt with what it said last."""
+        said = self._said.get(held)
+        return held if said is None else replace(held, progress=said.fraction, note=said.message)
 
     def aged(self) -> list[Held]:
         """The same, with their ages where they are known."""

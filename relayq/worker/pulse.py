@@ -99,7 +99,7 @@ class Pulser(threading.Thread):
         answer = self._store.pulse(
             self._info.name,
             self._info.incarnation,
-            held,
+            [self._holding.telling(attempt) for attempt in held],
             load=os.getloadavg()[0],
             held_back=self._held_back(),
             said_at=self._store_ahead + sent_at,

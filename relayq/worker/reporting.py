@@ -106,8 +106,8 @@ class Reporter:
         return None if self._stopping.is_set() else self.claim()
 
     def append(self, held: Held, chunks: Sequence[Chunk]) -> None:
-        """Output of a running attempt. Raises StaleAttempt, BrokerUnavailable."""
-        self._store.append(held, chunks)
+        """Output of a running attempt, and how far it is. Raises StaleAttempt, BrokerUnavailable."""
+        self._store.append(self._holding.telling(held), chunks)
 
     @contextmanager
     def _asking(self) -> Iterator[_Asking]:

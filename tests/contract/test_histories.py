@@ -170,11 +170,12 @@ class Twins(RuleBasedStateMachine):
         self.both(lambda s: s.give_back(name, incarnation, held, outcome, lost=lost))
 
     @precondition(lambda self: self.held)
-    @rule(data=st.data(), text=st.binary(max_size=7))
-    def append(self, data: st.DataObject, text: bytes) -> None:
+    @rule(data=st.data(), text=st.binary(max_size=7), progress=st.sampled_from([None, None, 0.25, 1.0]))
+    def append(self, data: st.DataObject, text: bytes, progress: float | None) -> None:
         _, _, held = data.draw(st.sampled_from(self.held))
         chunk = self.chunk(held, text)
-        self.both(lambda s: s.append(held, [chunk]))
+        told = replace(held, progress=progress, note=None if progress is None else "so far")
+        self.both(lambda s: s.append(told, [chunk]))
         self.both(lambda s: s.output(held.job, attempt=held.number))
 
     def chunk(self, held: Held, text: bytes) -> Chunk:

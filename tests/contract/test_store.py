@@ -737,14 +737,37 @@ def test_a_pulse_rings_for_what_waits(bench: Bench) -> None:
     assert bench.rings("w") == 1
 
 
-def test_progress_is_kept_with_the_job(bench: Bench) -> None:
-    """It travels with the pulse."""
+def progress(bench: Bench, id: str) -> tuple[float | None, str | None]:
+    [job] = bench.store.get([id])
+    assert job is not None
+    assert job.attempt is not None
+    return job.attempt.progress, job.attempt.note
+
+
+def test_progress_is_kept_with_the_attempt(bench: Bench) -> None:
+    """It travels with the pulse and with output; the next attempt begins without any, and an ended one has none."""
     inc = bench.worker()
-    bench.submit("a")
+    bench.submit("a", retries=1, retry_delay=0.0)
     claim = bench.claim("w", inc)
     assert claim is not None
-    bench.store.pulse("w", inc, [dataclasses.replace(claim.held, progress=0.5, note="half")])
-    assert bench.store.progress("a") == (0.5, "half")
+    assert progress(bench, "a") == (None, None)
+    bench.store.pulse("w", inc, [dataclasses.replace(claim.held, progress=0.5, note="half \u00e9 '\"\n")])
+    assert progress(bench, "a") == (0.5, "half \u00e9 '\"\n")
+    bench.store.pulse("w", inc, [claim.held])
+    assert progress(bench, "a") == (0.5, "half \u00e9 '\"\n")
+    told = dataclasses.replace(claim.held, progress=0.4217)
+    bench.store.append(told, [Chunk(stream=1, offset=0, data=b"x")])
+    assert progress(bench, "a") == (0.4217, None)
+    assert [job.attempt for job in bench.store.page()] == [bench.store.get(["a"])[0].attempt]  # type: ignore[union-attr]
+    bench.store.finish("w", inc, claim.held, FAILED)
+    assert progress(bench, "a") == (None, None)
+    again = bench.claim("w", inc)
+    assert again is not None
+    assert progress(bench, "a") == (None, None)
+    with pytest.raises(StaleAttempt):
+        bench.store.append(told, [])
+    bench.store.pulse("w", inc, [told, again.held])
+    assert progress(bench, "a") == (None, None)
 
 
 def test_old_jobs_go_and_their_output_first(bench: Bench) -> None:

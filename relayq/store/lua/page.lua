@@ -1,5 +1,5 @@
 -- A page of jobs, newest first. ARGV[5] worker or '', [6] place to start below or '', [7] submitted after or '',
---   [8] limit, [9…] states. Answers (spec, doc, progress)…
+--   [8] limit, [9…] states. Answers (spec, doc)…
 local worker, limit = ARGV[5], tonumber(ARGV[8])
 local max = ARGV[6] == '' and '+inf' or '(' .. ARGV[6]
 local min = ARGV[7] == '' and '-inf' or ARGV[7]
@@ -28,11 +28,10 @@ else
 end
 local answer = {}
 for i = 1, math.min(limit, #found) do
-  local r = call('HMGET', K .. 'job:' .. found[i][1], 'spec', 'doc', 'progress')
+  local r = call('HMGET', K .. 'job:' .. found[i][1], 'spec', 'doc')
   if r[1] then
     answer[#answer + 1] = r[1]
     answer[#answer + 1] = r[2]
-    answer[#answer + 1] = r[3] or ''
   end
 end
 return answer

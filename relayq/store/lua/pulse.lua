@@ -27,7 +27,7 @@ for n = 1, tonumber(ARGV[11]) do
     terms[#terms + 1] = id
     terms[#terms + 1] = tostring(renew(j, current(j)))
     if j.cancel_requested_at then cancelled[#cancelled + 1] = id end
-    if ARGV[i + 3] ~= '' then call('HSET', K .. 'job:' .. id, 'progress', ARGV[i + 3]) end
+    if ARGV[i + 3] ~= '' and told(j, ARGV[i + 3]) then save(j) end
   else
     superseded[#superseded + 1] = id
   end

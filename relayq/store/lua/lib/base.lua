@@ -4,8 +4,8 @@
 -- Keys (all begin with "relayq:")
 --   schema             string   major version of this layout
 --   place              string   the last place in line given out (microseconds since the epoch)
---   job:ID             hash     spec (JSON, never changes), doc (JSON, everything else), progress (JSON). In the doc an
---                               attempt's `o` is the state of its output: {end of stdout, end of stderr, head bytes,
+--   job:ID             hash     spec (JSON, never changes), doc (JSON, everything else). In the doc an attempt's `o` is
+--                               the state of its output: {end of stdout, end of stderr, head bytes,
 --                               head pieces, tail bytes, tail pieces dropped}
 --   ids                zset     every job id, score 0: found by prefix
 --   state:STATE        zset     job id → place

@@ -53,7 +53,7 @@ end
 
 local function close_attempt(j, outcome)
   local a = current(j)
-  a.ended_at, a.outcome = T, outcome
+  a.ended_at, a.outcome, a.progress, a.note = T, outcome, nil, nil
   call('ZREM', K .. 'due', 'lease ' .. j.id)
   call('ZREM', K .. 'held:' .. a.worker, j.id)
   if a.offered_at then call('ZREM', K .. 'offers', j.id) end
@@ -137,6 +137,14 @@ local function renew(j, a)
   local kept = a.kept_until and math.min(a.kept_until, T + HANDING_OVER) or 0
   call('ZADD', K .. 'due', math.max(T + t, kept), 'lease ' .. j.id)
   return t
+end
+
+-- The job said how far it is. Whether that is news.
+local function told(j, text)
+  local a, said = current(j), cjson.decode(text)
+  if a.progress == said.progress and a.note == said.note then return false end
+  a.progress, a.note = said.progress, said.note
+  return true
 end
 
 local function lease_over(j)
