@@ -23,6 +23,7 @@ from pathlib import Path
 
 from relayq.config import broker_url_file
 from relayq.embedded_server import Server
+from relayq.embedded_tuning import memory_limit, tuning
 from relayq.errors import BrokerUnavailable, ConfigError, RelayqError
 
 LOCK_PATIENCE = 30.0  #: seconds to wait for another start or stop
@@ -137,30 +138,13 @@ class Configuration:
 
     def text(self) -> str:
         """The configuration file."""
-        packed = "listpack" if self.server.number >= (7, 0) else "ziplist"
         return f"""\
 # for {self.server.name} {self.server.version} {self.server.path}
 # Written by relayq at every start; of changes made here only those of port and requirepass stay.
 bind 127.0.0.1
 port {self.port}
 requirepass {self.password}
-databases 16
-tcp-keepalive 30
-daemonize no
-loglevel notice
-logfile ""
-# Every change goes to the append-only file, which is on the disk a second later. Snapshots beside it would
-# write everything a second time and, being older, never be read.
-appendonly yes
-appendfsync everysec
-save ""
-# Full means refusing new jobs, never forgetting old ones.
-maxmemory {_memory_limit()}
-maxmemory-policy noeviction
-# A job's record stays in the compact form although its command may be long.
-hash-max-{packed}-entries 128
-hash-max-{packed}-value 2048
-"""
+{tuning(self.server.number, memory_limit())}"""
 
 
 def remembered(conf: Path) -> tuple[int | None, str | None, Server | None]:
@@ -176,12 +160,3 @@ def remembered(conf: Path) -> tuple[int | None, str | None, Server | None]:
 def new_password() -> str:
     """One that nobody guesses."""
     return secrets.token_urlsafe(32)
-
-
-def _memory_limit() -> int:
-    """A quarter of the machine's memory, at least 512 MiB: rewriting the append-only file may double it for a while."""
-    try:
-        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        total = 0
-    return max(total // 4, 512 << 20)

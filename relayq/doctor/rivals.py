@@ -11,7 +11,7 @@ import psutil
 
 from relayq.doctor.context import Context
 from relayq.doctor.findings import Finding, check, ok, problem, warning
-from relayq.doctor.self_starters import SelfStarter, self_starters
+from relayq.self_starters import SelfStarter, scripts_in, self_starters
 
 _OURS = re.compile(
     r"^(relayq-(worker|server|redis)\.|com\.user\.relayq\.(worker|server)\.plist$|redis-server@relayq\.)"
@@ -22,8 +22,6 @@ _ENDS = re.compile(
 )
 _WATCHES = re.compile(r"monitor|health|watchdog|keep-?alive|check", re.IGNORECASE)
 _CONTAINER = re.compile(r"docker|containerd|libpod|kubepods|lxc|machine\.slice|payload")
-_PROGRAM = re.compile(r"(/[\w.+/@-]+)")
-_SCRIPT_BYTES = 1 << 16
 
 
 @check("redis managers")
@@ -50,7 +48,8 @@ def managers(context: Context) -> Iterator[Finding]:
 def monitors(context: Context) -> Iterator[Finding]:
     """Nobody restarts or ends Redis or the worker but systemd or launchd."""
     found = 0
-    for starter in self_starters(context):
+    home = Path.home() if context.root == Path("/") else context.path("home")
+    for starter in self_starters(context.root, home, context.ask):
         if _OURS.match(starter.name) or context.receipt.knows(starter.file) or "relayq doctor" in starter.text:
             continue
         if _ends_ours(context, starter):
@@ -111,21 +110,9 @@ def _failing_units(context: Context) -> Iterator[tuple[str, str]]:
 
 
 def _ends_ours(context: Context, starter: SelfStarter) -> bool:
-    scripts = [_script(context, word) for word in _PROGRAM.findall(starter.text)]
+    scripts = scripts_in(starter.text, context.root)
     lines = [
         line for text in (starter.text, *scripts) for line in text.splitlines() if not line.strip().startswith("#")
     ]
     everything = "\n".join(lines)
     return bool(_SUBJECT.search(everything) and _ENDS.search(everything))
-
-
-def _script(context: Context, word: str) -> str:
-    """A program's text, if it is one."""
-    file = context.path(word)
-    try:
-        if not file.is_file() or file.stat().st_size > _SCRIPT_BYTES:
-            return ""
-        start = file.read_bytes()
-    except OSError:
-        return ""
-    return start.decode(errors="replace") if start.startswith(b"#!") else ""

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from relayq.effects import Effects, run_command
 from relayq.embedded_wire import ask
+from relayq.self_starters import cron_lines, scripts_in, system_units, text_of
 from relayq.setup.places import Places
 from relayq.setup.preflight import OURS
 
 STOCK_UNIT = "redis-server.service"
 _KOMBU = "_kombu.binding.celery"  #: every broker of Celery has this key
-_SCRIPT_BYTES = 1 << 17
 _RETIRED = "# retired by relayq: "
 
 
@@ -47,8 +46,7 @@ class Old:
 def find(places: Places) -> Old:
     """Look for it. Asks the old Redis one harmless question."""
     root = places.root
-    units = tuple(sorted(_units(root)))
-    cron = tuple((table, lines) for table in _tables(root) if (lines := tuple(_cron_lines(table, root))))
+    units, cron = tuple(sorted(_units(root))), tuple(_cron(root))
     conf = root / "etc/redis/redis.conf"
     port, reasons = _open_redis(conf)
     used = bool(reasons) and (bool(units or cron) or _has_celery(port)) and _lives()
@@ -105,47 +103,33 @@ def _to_enable(units: tuple[Path, ...]) -> list[Path]:
 
 
 def _units(root: Path) -> Iterator[Path]:
-    folder = root / "etc/systemd/system"
-    for service in _listed(folder, "*.service"):
-        if service.name in OURS or service.name == "relayq-worker.service" or not _concerns(_text(service), root):
+    for unit in system_units(root):
+        service = unit.file
+        if service.is_symlink() or service.name in (*OURS, "relayq-worker.service"):
             continue
-        yield service
-        timer = service.with_suffix(".timer")
-        if timer.is_file():
-            yield timer
+        if _concerns(text_of(service), root):
+            yield service
+            if unit.name.endswith(".timer"):
+                yield service.with_name(unit.name)
 
 
-def _tables(root: Path) -> Iterator[Path]:
-    yield from (table for table in [root / "etc/crontab"] if table.is_file())
-    yield from _listed(root / "etc/cron.d", "*")
-    yield from _listed(root / "var/spool/cron/crontabs", "*")
-
-
-def _cron_lines(table: Path, root: Path) -> Iterator[str]:
-    for line in _text(table).splitlines():
-        if line.strip() and not line.lstrip().startswith("#") and _concerns(line, root):
-            yield line
+def _cron(root: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    for table, lines in groupby(cron_lines(root), key=lambda line: line.file):
+        theirs = tuple(line.text for line in lines if _concerns(line.text, root))
+        if theirs and not table.is_symlink():
+            yield table, theirs
 
 
 def _concerns(text: str, root: Path) -> bool:
     """Whether it, with the scripts it calls, is about relayq and Redis."""
-    scripts = [root / word.lstrip("/") for word in re.findall(r"(?<![\w.])/[\w./@+-]+", text)]
-    whole = (text + "".join(map(_script, scripts))).lower()
+    whole = "".join([text, *scripts_in(text, root)]).lower()
     return "redis" in whole and "relayq" in whole
-
-
-def _script(file: Path) -> str:
-    with suppress(OSError):
-        if file.is_file() and file.stat().st_size <= _SCRIPT_BYTES:
-            text = file.read_bytes()
-            return text.decode(errors="replace") if text.startswith(b"#!") else ""
-    return ""
 
 
 def _open_redis(conf: Path) -> tuple[int, list[str]]:
     """(port, what leaves it open) of a configuration."""
     said: dict[str, str] = {}
-    for line in _text(conf).splitlines():
+    for line in text_of(conf).splitlines():
         key, _, value = line.strip().partition(" ")
         if key and not key.startswith("#"):
             said[key.lower()] = value.strip()
@@ -164,20 +148,6 @@ def _has_celery(port: int) -> bool:
         return ask(port, None, "EXISTS", _KOMBU) == ":1"
     except (OSError, ValueError):
         return False
-
-
-def _listed(folder: Path, pattern: str) -> list[Path]:
-    try:
-        return sorted(path for path in folder.glob(pattern) if path.is_file() and not path.is_symlink())
-    except OSError:
-        return []
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text("utf-8", errors="replace")
-    except OSError:
-        return ""
 
 
 def _lives() -> bool:

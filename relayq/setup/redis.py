@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from relayq.embedded_tuning import tuning
 from relayq.setup.places import Places
 
 TEMPLATE_UNIT = "redis-server@relayq.service"  #: an instance of the unit that Debian's package brings
 OWN_UNIT = "relayq-redis.service"
-MEMORY_STEP = 64 << 20  #: the kernel's own share of the memory varies; the limit should not
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +71,6 @@ def bind_text(addresses: list[str]) -> str:
 
 def conf_text(engine: Engine, *, port: int, maxmemory_bytes: int) -> str:
     """The configuration."""
-    packed = "listpack" if engine.number >= (7, 0) else "ziplist"
     pidfile = "pidfile /run/redis-relayq/redis-server.pid\n" if engine.template else ""
     return f"""\
 # relayq's Redis. Written by `relayq setup broker`, which keeps a changed file and writes the new one beside it.
@@ -80,24 +78,7 @@ include {bind_file(engine.places)}
 port {port}
 aclfile {acl_file(engine.places)}
 dir {engine.data}
-{pidfile}daemonize no
-databases 16
-tcp-keepalive 30
-loglevel notice
-# To the journal: with a file of its own, the journal would show no more than an exit code.
-logfile ""
-# Every change goes to the append-only file, which is on the disk a second later. Snapshots beside it would write
-# everything a second time and, being older, never be read.
-appendonly yes
-appendfsync everysec
-save ""
-# Full means refusing new jobs, never forgetting old ones.
-maxmemory {maxmemory_bytes}
-maxmemory-policy noeviction
-# A job's record stays in the compact form although its command may be long.
-hash-max-{packed}-entries 128
-hash-max-{packed}-value 2048
-"""
+{pidfile}{tuning(engine.number, maxmemory_bytes)}"""
 
 
 def unit_text(engine: Engine, relayq: Path) -> str:
@@ -160,11 +141,3 @@ ReadWritePaths={engine.data}
 [Install]
 WantedBy=multi-user.target
 """
-
-
-def memory_limit(total_bytes: int | None = None) -> int:
-    """A quarter of the machine's memory, but 512 MiB if half of it is as much: rewriting the file may double it."""
-    if total_bytes is None:
-        total_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    limit = max(total_bytes // 4, min(512 << 20, total_bytes // 2))
-    return max(limit // MEMORY_STEP, 1) * MEMORY_STEP

@@ -7,6 +7,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from relayq.effects import Effects, run_command
+from relayq.embedded_tuning import memory_limit
 from relayq.embedded_wire import ask
 from relayq.errors import SetupError
 from relayq.receipt import sha256_of
@@ -36,7 +37,7 @@ def start(
     known: Access | None,
 ) -> list[str]:
     """Have it run as it should; the addresses it listens on besides loopback. `known`: the passwords until now."""
-    limit = maxmemory_bytes or effects.receipt.facts.get("maxmemory_bytes") or redis.memory_limit()
+    limit = maxmemory_bytes or effects.receipt.facts.get("maxmemory_bytes") or memory_limit()
     addresses = _write(engine, passwords, redis.conf_text(engine, port=port, maxmemory_bytes=limit), program, effects)
     _sysctl(engine, effects)
     if effects.dry_run:

@@ -21,7 +21,7 @@ from .records import expected_output
 BACK_AFTER_RESTART = 5.0  #: seconds until workers are at work again
 BACK_AFTER_SILENCE = 10.0
 
-BY_HAND = pytest.mark.skipif("RELAYQ_LONG" not in os.environ, reason="takes minutes: set RELAYQ_LONG=1")
+BY_HAND = pytest.mark.skipif("RELAYQ_LONG" not in os.environ, reason="by hand: takes minutes, set RELAYQ_LONG=1")
 #: How long things last. With the tests' lease floor 8 s are four terms, as a minute is with the usual one.
 SPANS = [
     1,

@@ -388,7 +388,7 @@ def test_url_of_a_dead_broker_is_gone_when_the_next_does_not_start(server, home,
 
 def test_configuration_error_of_the_real_server_is_reported(server, home, monkeypatch):
     """What the server itself says of a bad line reaches the person."""
-    monkeypatch.setattr(embedded_folder, "_memory_limit", lambda: "lots")
+    monkeypatch.setattr(embedded_folder, "memory_limit", lambda: "lots")
     with pytest.raises(BrokerUnavailable, match="maxmemory lots"):
         embedded.start(home, server=server)
 
@@ -429,7 +429,7 @@ def test_valkey_takes_over_what_redis_wrote_but_not_the_other_way(home, monkeypa
     """Redis may be uninstalled one day; a program that cannot read the data must not begin an empty store."""
     old, new = redis_server(), embedded.find_server(path="")
     if old is None or old.number > (7, 2):
-        pytest.skip("needs a redis-server up to 7.2")
+        pytest.skip("elsewhere: needs a redis-server up to 7.2")
     client(embedded.start(home, server=old)).set("k", "v")
     embedded.stop(home)
     assert client(embedded.start(home, server=new)).get("k") == b"v"

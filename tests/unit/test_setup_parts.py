@@ -11,6 +11,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from relayq import embedded_tuning
 from relayq.cli.app import cli
 from relayq.effects import Effects
 from relayq.errors import SetupError
@@ -84,8 +85,8 @@ def test_our_own_unit_is_understood_and_confined(tmp_path: Path) -> None:
 )
 def test_the_memory_limit_leaves_room_for_rewriting(memory_mb: int, limit_mb: int) -> None:
     """And is the same after a kernel update."""
-    assert redis.memory_limit(memory_mb << 20) == limit_mb << 20
-    assert redis.memory_limit((memory_mb << 20) + 4096) == limit_mb << 20
+    assert embedded_tuning.memory_limit(memory_mb << 20) == limit_mb << 20
+    assert embedded_tuning.memory_limit((memory_mb << 20) + 4096) == limit_mb << 20
 
 
 def test_only_an_address_that_can_be_used_is_listened_on() -> None:
