@@ -1,4 +1,4 @@
-import concurrent.futures, hashlib, json, os, re, subprocess, sys, urllib.request
+import concurrent.futures, hashlib, http.client, json, os, re, subprocess, sys, urllib.request
 
 folder, config, port, given = sys.argv[1:]
 # The tailnet is no business of a proxy.
@@ -49,8 +49,11 @@ if not answers or len({sha for _, _, sha in answers}) > 1 and not given:
         f"{port}/join | RELAYQ_TOKEN=... sh"
     )
 url, name, sha = answers[0]
-with fetch(f"{url}/wheel/{name}", timeout=60) as answer:
-    wheel = answer.read()
+try:
+    with fetch(f"{url}/wheel/{name}", timeout=60) as answer:
+        wheel = answer.read()
+except (OSError, http.client.HTTPException) as error:
+    sys.exit(f"relayq: the package from {url} did not arrive ({error}). Run this again")
 if hashlib.sha256(wheel).hexdigest() != sha:
     sys.exit(f"relayq: what {url} sent is damaged. Run this again")
 os.makedirs(f"{folder}/wheel")

@@ -21,10 +21,15 @@ END
 get_from_broker() { # the wheel, into TEMP; SERVER is then where it came from
     # Not in $(…): the shell of macOS takes quotes in there for its own.
     "$PYTHON" - "$TEMP" "${RELAYQ_HOME:-$HOME/.relayq}/config.yml" "${RELAYQ_SERVER_PORT:-7117}" "$SERVER" \
-        >"$TEMP/server" <<'END'
+        >"$TEMP/server" <<'END' && SERVER=$(cat "$TEMP/server") && return
 #@ include find-broker.py
 END
-    SERVER=$(cat "$TEMP/server")
+    # To mend what is here no broker is needed.
+    set -- "$PREFIX"/current/wheel/*.whl
+    [ -z "$SERVER${RELAYQ_TOKEN:-}" ] && [ -f "$1" ] || exit 1
+    say "mending what is here, with ${1##*/}"
+    mkdir "$TEMP/wheel"
+    cp "$1" "$TEMP/wheel/"
 }
 
 main() {

@@ -24,10 +24,14 @@ def admit(
     token: str | None,
     name: str | None,
     labels: tuple[str, ...],
+    settled: bool,
     effects: Effects,
 ) -> Joined | None:
-    """Be let in; None if the access that config.yml has does. Raises SetupError, with the line to paste elsewhere."""
-    trouble = _trouble(written)
+    """Be let in; None if the access that config.yml has does. `settled`: it has worked here before.
+
+    Raises SetupError, with the line to paste elsewhere, and BrokerUnavailable if our access cannot be tried.
+    """
+    trouble = _trouble(written, settled)
     name = name or (written.worker_name if "worker_name" in written.sources else None)
     if trouble is None and (token is None or _joined_there(written, server, name)):
         if token is not None:
@@ -78,8 +82,8 @@ def _show(code: str, effects: Effects) -> None:
     effects.say(f"on the broker's machine, within 15 minutes, run:  relayq token approve {code}")
 
 
-def _trouble(settings: Settings) -> str | None:
-    """Why the access we have does not do; None if it does."""
+def _trouble(settings: Settings, settled: bool) -> str | None:
+    """Why the access we have does not do; None if it does. Raises BrokerUnavailable if that cannot be known."""
     if settings.broker_url is None or str(broker_url_file(settings.home)) in settings.broker_source:
         return "no broker is configured here"
     if settings.admin_url and urlsplit(settings.broker_url).username == acl.SUBMITTER:
@@ -89,8 +93,8 @@ def _trouble(settings: Settings) -> str | None:
             store.counts()
     except BrokerRefused:
         return "the broker does not let this machine in"
-    except BrokerUnavailable as error:
-        if not settings.server_url and urlsplit(settings.broker_url).username is None:
+    except BrokerUnavailable:
+        if not settled and not settings.server_url and urlsplit(settings.broker_url).username is None:
             return "the broker in config.yml does not answer"  # of 1.x, perhaps: the server decides
-        raise SetupError(str(error)) from None
+        raise
     return None

@@ -17,6 +17,11 @@ def look(places: Places, effects: Effects) -> None:
         effects.changed.add(str(places.current))
 
 
+def has_run(effects: Effects) -> bool:
+    """Whether a service of this installation was ever started."""
+    return _FACT in effects.receipt.facts
+
+
 def note(places: Places, effects: Effects) -> None:
     """It has been started with what is installed now."""
     effects.receipt.note_fact(_FACT, _now(places))

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from relayq import service
 from relayq.config import Settings, load
 from relayq.effects import Effects
-from relayq.errors import SetupError
+from relayq.errors import BrokerUnavailable, SetupError
 from relayq.setup import canary, config_file, running, venvs
 from relayq.setup.admission import admit
 from relayq.setup.joining import Joined
@@ -36,7 +36,10 @@ class Wishes:
 
 
 def set_up(wishes: Wishes, places: Places, effects: Effects) -> Settings:
-    """All of it; what is there already and right is left alone. The worker's settings. Raises SetupError."""
+    """All of it; what is there already and right is left alone. The worker's settings.
+
+    Raises SetupError; and BrokerUnavailable, after mending what is to be mended here, if only the proof is missing.
+    """
     # What there is stays what it is: of the user, or of the system.
     manager = service.manager(system=True) if wishes.system or _only_root_here() else service.find("worker")
     written = read(places.home)
@@ -46,7 +49,23 @@ def set_up(wishes: Wishes, places: Places, effects: Effects) -> Settings:
     effects.say(f"making this machine a worker of {server or 'the broker in config.yml'}")
     _make_home(places, effects)
     program = venvs.activate(places, effects)
-    joined = admit(written, server=server, token=wishes.token, name=wishes.name, labels=labels, effects=effects)
+    joined, away = None, None
+    settled = running.has_run(effects)
+    try:
+        joined = admit(
+            written,
+            server=server,
+            token=wishes.token,
+            name=wishes.name,
+            labels=labels,
+            settled=settled,
+            effects=effects,
+        )
+    except BrokerUnavailable as error:
+        if wishes.token or not settled:
+            raise SetupError(str(error)) from None
+        away = error
+        effects.say(f"note: {error}. What is here is mended all the same")
     config_file.write(
         effects, places.config, _groups(wishes, written, profile, labels, server, joined), replace=["broker"]
     )
@@ -59,6 +78,11 @@ def set_up(wishes: Wishes, places: Places, effects: Effects) -> Settings:
     running.look(places, effects)
     manager.install(service.worker_unit(settings, user=user, argv=(str(program),)), effects)
     running.note(places, effects)
+    if away is not None:
+        raise BrokerUnavailable(
+            f"{settings.worker_name} is in order on this machine ({manager.status('worker').detail}), but no first job "
+            f"could show it: {away}. It connects by itself when that is mended; see: relayq doctor"
+        )
     canary.prove(settings, manager)
     effects.say(f"{settings.worker_name} works: a first job went to it and came back")
     if str(places.command.parent) not in os.environ.get("PATH", "").split(os.pathsep):

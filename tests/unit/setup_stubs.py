@@ -119,13 +119,17 @@ class Machine:
         return found
 
     def close(self) -> None:
-        """End what the stand-in for systemctl started."""
+        """Leave no process."""
         home = self.root / "home/ada/.relayq"
-        for unit in json.loads(self._state.read_text()):
-            env = os.environ | {"STUB_ROOT": str(self.root), "HOME": self.person.pw_dir}
-            subprocess.run([self._bin / "systemctl", "stop", unit], env=env, check=False)
+        self.stop()
         if home.is_dir():
             shut_down(home)
+
+    def stop(self) -> None:
+        """End what the stand-in for systemctl started."""
+        env = os.environ | {"STUB_ROOT": str(self.root), "HOME": self.person.pw_dir}
+        for unit in json.loads(self._state.read_text()):
+            subprocess.run([self._bin / "systemctl", "stop", unit], env=env, check=False)
 
     def _user(self, name: str) -> Any:
         made = json.loads(self._state.read_text()).get("user:relayq")

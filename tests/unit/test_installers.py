@@ -288,6 +288,24 @@ def test_run_bare_a_worker_asks_its_tailnet(bench: Bench, server: Server) -> Non
     assert "/join | RELAYQ_TOKEN" in said
 
 
+def test_without_a_broker_what_is_there_is_mended(bench: Bench, server: Server) -> None:
+    """From the package that was kept; a machine that never joined, or is to join, needs its broker."""
+    bench.run("install-worker.sh", RELAYQ_SERVER=server.url)
+    bench.activate()
+    venv = bench.venvs()[0].rename(bench.prefix / "venvs/20200101-000000")
+    bench.activate()
+    (venv / "bin/relayq").unlink()
+    said = bench.run("install-worker.sh", "--slots", "3")
+    assert "found none" in said
+    assert f"mending what is here, with {server.wheel.name}" in said
+    assert bench.last()["argv"] == ["setup", "worker", "--slots", "3"]
+    assert bench.last()["prefix"] == str(bench.venvs()[-1])
+    assert bench.venvs()[-1] != venv
+    assert "RELAYQ_SERVER" not in bench.last()["env"]  # type: ignore[operator]
+    for variable in ({"RELAYQ_TOKEN": "secret"}, {"RELAYQ_SERVER": "http://127.0.0.1:1"}):
+        assert "mending" not in bench.run("install-worker.sh", code=1, **variable)
+
+
 def test_an_address_that_does_not_answer_is_said(bench: Bench) -> None:
     """And nothing is installed."""
     assert "does not answer" in bench.run("install-worker.sh", code=1, RELAYQ_SERVER="http://127.0.0.1:1")

@@ -17,7 +17,7 @@ import yaml
 
 from relayq.config import Settings
 from relayq.effects import Effects
-from relayq.errors import SetupError
+from relayq.errors import BrokerUnavailable, SetupError
 from relayq.receipt import Receipt
 from relayq.setup import access, broker, canary, places, worker
 from relayq.setup.places import Places
@@ -202,6 +202,21 @@ def test_a_worker_that_does_not_come_up_is_said_with_its_log(pair: Pair, monkeyp
     said = str(caught.value)
     for part in ("has not come back", "the disk is on fire", "relayq doctor"):
         assert part in said
+
+
+def test_a_worker_is_mended_while_the_broker_is_away(pair: Pair) -> None:
+    """All that is on this machine; that no job could prove it is said at the end, and is no success."""
+    pair.set_up(token=pair.token(name="pi"))
+    unit = pair.machine.root / "home/ada/.config/systemd/user/relayq-worker.service"
+    pair.vm.stop()
+    pair.install("2")
+    unit.unlink()
+    with pytest.raises(BrokerUnavailable, match=r"pi is in order on this machine \(running\).*relayq doctor"):
+        pair.set_up(server=None)
+    assert pair.places.current.readlink() == pair.places.venvs / "2"
+    assert unit.exists()
+    with pytest.raises(SetupError, match="does not answer"):
+        pair.set_up(token="another")
 
 
 def test_no_broker_anywhere_is_a_sentence_with_the_line_to_paste(pair: Pair) -> None:
