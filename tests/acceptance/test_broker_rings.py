@@ -153,7 +153,7 @@ class Worker:
         self.diary, self.hold, self.log = folder / "diary", folder / "hold", folder / "log"
         argv = argv or broker.worker_argv("mac-mini", 2)
         env = {**os.environ, "URL": url, "DIARY": str(self.diary), "HOLD": str(self.hold), **env}
-        env["PYTHONPATH"] = str(Path(broker.__file__).parent.parent)
+        env["PYTHONPATH"] = str(Path(broker.__file__).parent.parent.parent)
         with self.log.open("w") as log:
             argv = ["stand_in" if a == "relayq.tasks" else a for a in argv]
             self.process = subprocess.Popen(argv, cwd=folder, env=env, stdout=log, stderr=log)

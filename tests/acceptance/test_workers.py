@@ -97,10 +97,9 @@ def test_a_second_interrupt_ends_the_jobs_and_gives_them_back(fleet: Fleet, tmp_
 @pytest.mark.parametrize("fleet", [1.5], indirect=True)
 def test_a_lost_machines_job_is_finished_by_another(fleet: Fleet, tmp_path: Path) -> None:
     """The plain lease rule: attempt 2, and the record shows both."""
-    first = fleet.start("one", slots=1)
-    handle = fleet.client.run(f"echo $RELAYQ_ATTEMPT >> {tmp_path}/starts; sleep 2; echo done")
+    first, _ = fleet.start("one", slots=1), fleet.start("two", slots=1)
+    handle = fleet.client.run(f"echo $RELAYQ_ATTEMPT >> {tmp_path}/starts; sleep 2; echo done", prefer=["one"])
     wait_until((tmp_path / "starts").exists)
-    fleet.start("two", slots=1)
     first.lose_power()
     assert handle.get(timeout=30) == "done\n"
     attempts = handle.job().attempts
@@ -113,10 +112,9 @@ def test_a_lost_machines_job_is_finished_by_another(fleet: Fleet, tmp_path: Path
 @pytest.mark.parametrize("fleet", [1.5], indirect=True)
 def test_a_returning_machine_ends_its_stale_process(fleet: Fleet, tmp_path: Path) -> None:
     """Its worker died, its supervisor went on: what was given to another is ended, unheard."""
-    first = fleet.start("one", slots=1)
-    handle = fleet.client.run(f"echo $$ >> {tmp_path}/pids; sleep 6; echo done by $RELAYQ_ATTEMPT")
+    first, _ = fleet.start("one", slots=1), fleet.start("two", slots=1)
+    handle = fleet.client.run(f"echo $$ >> {tmp_path}/pids; sleep 6; echo done by $RELAYQ_ATTEMPT", prefer=["one"])
     wait_until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().strip())
-    fleet.start("two", slots=1)
     first.kill()
     wait_until(lambda: len(handle.job().attempts) == 2, 20)
     first.start()
@@ -217,12 +215,12 @@ def test_a_worker_that_is_killed_is_started_again_by_its_minder(fleet: Fleet) ->
     worker.argv = [sys.executable, "-m", "relayq", "worker", "--restart", "--name", "w", "--slots", "2"]
     worker.start()
     fleet.online("w")
-    job = fleet.client.run("sleep 3; echo done")
-    wait_until(lambda: job.job().state is State.RUNNING)
+    job = fleet.client.run("echo begun; sleep 3; echo done")
+    wait_until(lambda: next(job.chunks(), None))  # claimed is not yet started
     first = fleet.client.worker_status()["workers"]["w"]["pid"]
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: fleet.client.worker_status()["workers"]["w"]["pid"] != first, 20, fleet.logs)
-    assert job.get(timeout=20) == "done\n"
+    assert job.get(timeout=20) == "begun\ndone\n"
     assert len(job.job().attempts) == 1
     second = fleet.client.worker_status()["workers"]["w"]["pid"]
     worker.signal(signal.SIGTERM)
