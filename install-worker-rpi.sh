@@ -47,7 +47,7 @@ problem() { PROBLEMS="$PROBLEMS
 # Every command that changes something is shown before it runs; in a dry run, instead of it.
 run() {
     printf '  %s%s\n' "${DRY_RUN:+would run: }" "$*" >&2
-    [ -n "$DRY_RUN" ] || "$@" </dev/null >&2
+    [ -n "$DRY_RUN" ] || "$@" </dev/null >&3
 }
 as_root() {
     if [ "$(id -u)" = 0 ]; then run "$@"
@@ -92,7 +92,7 @@ apt_install() {
     before=$(dpkg-query -W -f '${Package}\n')
     as_root apt-get -o DPkg::Lock::Timeout=120 -qq update || say "apt-get update failed; going on with what is known"
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 -qq -y \
-        --no-install-recommends install "$@"
+        --no-install-recommends install "$@" 3>/dev/null # each package has six lines to say; errors are told all the same
     [ -n "$DRY_RUN" ] || MADE=$MADE$(dpkg-query -W -f '${Package}\n' | grep -vxF "$before" | sed 's/^/package /')$NEWLINE
 }
 
@@ -133,6 +133,7 @@ install_wheel() { # sets VENV: the present one if it was made of this very wheel
 }
 
 start() {
+    exec 3>&2 # what commands have to say
     umask 022 # others must be able to read the program; what is secret says so itself
     NEWLINE='
 '
@@ -153,7 +154,7 @@ hand_over() { # COMMAND...: Python does the rest
     case $1 in "$TEMP"/*) "$@"; exit ;; esac
     rm -rf "$TEMP"
     trap - EXIT INT TERM
-    exec "$@"
+    exec "$@" 3>&-
 }
 
 get_from_broker() { # the wheel, into TEMP; SERVER is then where it came from

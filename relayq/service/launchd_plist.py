@@ -32,7 +32,6 @@ def plist(unit: Unit, *, system: bool, owner_home: Path) -> dict[str, Any]:
         "ProgramArguments": list(unit.argv),
         "EnvironmentVariables": _variables(unit, system, owner_home),
         "WorkingDirectory": str(owner_home),
-        "Umask": 0o077,
         "RunAtLoad": True,
         "KeepAlive": True,
         "ThrottleInterval": 10,  # seconds between two starts: all the back-off launchd has
@@ -43,6 +42,8 @@ def plist(unit: Unit, *, system: bool, owner_home: Path) -> dict[str, Any]:
     if unit.name == "worker":
         # Jobs go on when the worker is stopped or killed, for the next one to adopt.
         job["AbandonProcessGroup"] = True
+    else:  # a worker's umask would be its jobs', whose files are for whoever they are for
+        job["Umask"] = 0o077
     if not system:
         # The first is there after a login at the screen, the second also after one by SSH.
         job["LimitLoadToSessionType"] = ["Aqua", "Background"]

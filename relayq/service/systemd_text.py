@@ -75,7 +75,8 @@ def _service(unit: Unit, system: bool, version: int, env: Mapping[str, str]) -> 
     if system and unit.user is not None:
         yield f"User={unit.user}"
     yield from (f"Environment={_word(f'{name}={value}')}" for name, value in env.items())
-    yield "UMask=0077"
+    if unit.name == "server":  # a worker's umask would be its jobs', whose files are for whoever they are for
+        yield "UMask=0077"
     yield f"SyslogIdentifier=relayq-{unit.name}"
     yield "Restart=always"
     yield "RestartSec=2"

@@ -37,7 +37,10 @@ def upgrade(here: Installation, effects: Effects) -> bool:
     name = "install-broker.sh" if here.role == "broker" else "install-worker.sh"
     try:
         argv = ["sh", str(installation.script(name))]
-        effects.run(argv, why="install (this takes a minute)", env=env, timeout=INSTALL_PATIENCE)
+        why = "install (this takes a minute)"
+        done = effects.run(argv, why=why, check=False, env=env, timeout=INSTALL_PATIENCE)
+        if done.returncode:
+            raise SetupError(_last_word(done.stderr) or f"the installer ended with {done.returncode}")
     except SetupError as error:
         effects.receipt = Receipt.load(here.places.receipt, here.role)  # the installer has written in it
         if venvs.target(here.places.current) == before:
@@ -72,6 +75,11 @@ def server_of(settings: Settings) -> str:
             "config.yml names no server to upgrade from. Write it there: `server: {url: http://HOST:7117}`"
         )
     return server
+
+
+def _last_word(said: str) -> str:
+    """Why the installer ended: its last sentence, and the log that may follow it; not all that pip and apt said."""
+    return said.rpartition("\nrelayq: ")[2].strip()[-4000:]
 
 
 def _version_at(server: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from . import emulation
 from .archives import archives
@@ -34,6 +34,13 @@ _PATIENCE = 1800.0  #: seconds; an emulated processor takes minutes
 _BOUND = (
     "setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child", "--",
 )  # fmt: skip
+
+
+def suite() -> Suite:
+    """What tests boot where they do not care: RELAYQ_SUITE, else bookworm."""
+    named = os.environ.get("RELAYQ_SUITE", "bookworm")
+    assert named in get_args(Suite), f"RELAYQ_SUITE={named}"
+    return cast(Suite, named)
 
 
 def native() -> Arch:

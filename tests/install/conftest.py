@@ -13,7 +13,7 @@ from typing import Protocol
 import pytest
 
 from . import wheels
-from .bases import Arch, Suite
+from .bases import Arch, suite
 from .lab import Lab, missing
 from .node import Node
 
@@ -24,7 +24,7 @@ _PATIENCE = 900  #: seconds: the first test may have to build a base
 class Boot(Protocol):
     """Makes nodes of these names, and boots them at the same time."""
 
-    def __call__(self, *names: str, suite: Suite = "bookworm", arch: Arch | None = None) -> list[Node]:
+    def __call__(self, *names: str, arch: Arch | None = None) -> list[Node]:
         """They are up when it returns."""
 
 
@@ -85,9 +85,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _booting(lab: Lab) -> Iterator[Boot]:
     before = set(lab.nodes)
 
-    def boot(*names: str, suite: Suite = "bookworm", arch: Arch | None = None) -> list[Node]:
+    def boot(*names: str, arch: Arch | None = None) -> list[Node]:
         need(missing(arch))
-        return lab.boot(*names, suite=suite, arch=arch)
+        return lab.boot(*names, suite=suite(), arch=arch)
 
     yield boot
     lab.close_nodes(*(node for name, node in lab.nodes.items() if name not in before))

@@ -44,10 +44,10 @@ class Site:
         """The line that `relayq token new` prints."""
         return str(self.relayq("token", "new", *options)["line"])
 
-    def join(self, node: Node, line: str, *options: str, check: bool = True) -> Done:
+    def join(self, node: Node, line: str, *options: str, check: bool = True, timeout: float = 600.0) -> Done:
         """Paste the line on a node."""
         pasted = f"{line} -s -- {' '.join(options)}" if options else line
-        return node.run(pasted, user="owner", timeout=600, check=check)
+        return node.run(pasted, user="owner", timeout=timeout, check=check)
 
     # ── using it ──
 
@@ -64,11 +64,37 @@ class Site:
         """By name, as vm sees them."""
         return dict(self.relayq("workers"))
 
+    def well(self, *nodes: Node, timeout: float = 60.0) -> None:
+        """The doctor finds no problem on these; it may take a moment, after what a test did to them."""
+
+        def problems() -> dict[str, list[str]]:
+            found: dict[str, list[str]] = {}
+            for node in nodes:
+                told = json.loads(self.run("relayq", "doctor", "--json", on=node, check=False).stdout)
+                said = [f"{f['check']}: {f['sentence']}" for f in told["findings"] if f["level"] == "problem"]
+                if said:
+                    found[node.name] = said
+            return found
+
+        wait_until(lambda: not problems(), timeout, problems)
+
     def online(self, name: str, timeout: float = 30.0) -> float:
         """Wait until a worker is there; how many seconds that took."""
         began = time.monotonic()
         wait_until(lambda: self.workers().get(name, {}).get("online"), timeout, self.workers)
         return time.monotonic() - began
+
+
+#: Of the tools of the system, which keep what they downloaded and did, and the versions before the last.
+_OTHERS = (
+    "/var/lib/apt/", "/var/cache/", "/var/log/", "/var/lib/dpkg/", "/etc/ssl/", "/var/lib/systemd/",
+)  # fmt: skip
+_KEPT = {"/etc/group-", "/etc/gshadow-", "/etc/passwd-", "/etc/shadow-"}
+
+
+def remains(node: Node) -> set[str]:
+    """What is there now and was not, or is not as it was, after its first boot; but for what is the system's own."""
+    return {path for path in node.changes() if not path.startswith(_OTHERS)} - _KEPT
 
 
 def main_pid(node: Node, unit: str) -> int:

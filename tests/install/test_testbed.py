@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import wait_until
 
 from . import groups, runs
+from .bases import suite
 from .commands import CommandError
 from .conftest import Boot
 from .lab import Lab
@@ -21,21 +22,14 @@ def test_three_nodes_boot_at_the_same_time(boot: Boot) -> None:
     """Each is a whole system, with nothing failed, and sees none of the others' processes."""
     nodes = boot("a", "b", "c")
     for node in nodes:
-        assert node.run("systemctl is-system-running").stdout == "running\n"
+        told = node.run("systemctl is-system-running; . /etc/os-release; echo $VERSION_CODENAME").stdout
+        assert told == f"running\n{suite()}\n"
         assert node.run("cat /proc/1/comm; hostname").stdout == f"systemd\n{node.name}\n"
         assert len(node.run("pgrep -x systemd-journal").stdout.split()) == 1
         assert node.changes() == set()
 
 
-def test_trixie_boots_as_well(boot: Boot) -> None:
-    """With nothing failed."""
-    (node,) = boot("new", suite="trixie")
-    assert (
-        node.run("systemctl is-system-running; . /etc/os-release; echo $VERSION_CODENAME").stdout == "running\ntrixie\n"
-    )
-
-
-@pytest.mark.slow
+@pytest.mark.emulated
 def test_emulated_raspberry_boots(boot: Boot) -> None:
     """Programs for another processor run, as systemd does."""
     (node,) = boot("pi", arch="arm64")
@@ -90,7 +84,7 @@ def test_packages_are_installed_as_at_home(boot: Boot) -> None:
 
 def test_wheel_is_served_and_installed(boot: Boot, lab: Lab, wheel: Path) -> None:
     """What the hub serves a node can fetch; the wheel of this checkout runs there."""
-    (node,) = boot("a", suite="trixie")
+    (node,) = boot("a")
     url = f"{lab.hub.serve(wheel.parent)}/{wheel.name}"
     node.run("apt-get update && apt-get install --yes --no-install-recommends python3-venv")
     node.run(f"python3 -m venv env && env/bin/pip install {url}", user="owner")

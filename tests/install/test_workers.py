@@ -12,7 +12,7 @@ from tests.conftest import wait_until
 from .conftest import Boot
 from .lab import Lab
 from .node import Node
-from .site import Site
+from .site import Site, remains
 
 UNIT = "relayq-worker.service"
 
@@ -144,6 +144,23 @@ class TestThreeNodes:
         site.run("relayq", "token", "approve", asking["code"])
         site.online("rpi", 60)
 
+    def test_a_broken_worker_is_mended_while_its_broker_is_away(self, site: Site, rpi: Node) -> None:
+        """All but the proof, which is what its exit code says; and it is back by itself when the broker is."""
+        site.vm.cut()
+        rpi.run("rm .local/share/relayq/current/bin/relayq .config/systemd/user/relayq-worker.service", user="owner")
+        script = f"curl -fsSL {site.url}/install-worker-rpi.sh | bash"
+        done = rpi.run(script, user="owner", check=False, timeout=300)
+        assert done.returncode == 4, done.stderr
+        assert "mending what is here" in done.stderr
+        assert "is in order on this machine (running)" in done.stderr
+        site.vm.restore()
+        site.online("rpi")
+        assert site.run("relayq", "run", "--on", "rpi", "--", "echo mended").stdout == "mended\n"
+
+    def test_the_doctor_finds_all_machines_well(self, site: Site, mac: Node, rpi: Node) -> None:
+        """After all that has been done to them."""
+        site.well(site.vm, mac, rpi)
+
     def test_removing_a_worker_takes_its_access_away(self, site: Site, rpi: Node) -> None:
         """At once."""
         site.run("relayq", "worker", "remove", "rpi", check=False)
@@ -152,12 +169,5 @@ class TestThreeNodes:
     def test_uninstalling_a_worker_leaves_nothing(self, site: Site, mac: Node) -> None:
         """But what the system's own tools keep."""
         site.run("relayq", "setup", "worker", "--uninstall", "--purge", "--yes", on=mac, timeout=120)
-        left = {
-            f
-            for f in mac.changes()
-            if not f.startswith(
-                ("/var/lib/apt/", "/var/cache/", "/var/log/", "/var/lib/dpkg/", "/etc/ssl/", "/var/lib/systemd/")
-            )
-        }
-        assert left == set()
+        assert remains(mac) == set()
         assert mac.run("pgrep -f '[r]elayq' || true").stdout == ""

@@ -31,7 +31,6 @@ Environment=PATH=/home/pi/.local/bin:/opt/homebrew/bin:/opt/homebrew/sbin:/usr/l
 /usr/bin:/sbin:/bin:/snap/bin
 Environment=RELAYQ_HOME=/home/pi/.relayq
 Environment=RELAYQ_NICE=0
-UMask=0077
 SyslogIdentifier=relayq-worker
 Restart=always
 RestartSec=2
