@@ -221,11 +221,6 @@ class Launchd:
         return True
 
 
-def keep_awake_argv(pid: int) -> list[str]:
-    """What keeps this Mac from falling asleep for as long as a process lives."""
-    return ["/usr/bin/caffeinate", "-i", "-w", str(pid)]
-
-
 def _wait_until(condition: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + PATIENCE
     while not condition():

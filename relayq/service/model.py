@@ -32,7 +32,6 @@ class Unit:
     env: Mapping[str, str] = field(default_factory=dict)  #: no secrets: everybody may read a unit
     nice: int | None = None
     user: str | None = None  #: whose, for a service of the system; None: root
-    keep_awake: bool = False  #: the machine must not fall asleep while a job runs
     log_file: Path | None = None  #: where its settings have it log; None: where the service manager keeps it
     writes: tuple[Path, ...] = ()  #: what a confined service (the server) may write besides its home
 

@@ -18,7 +18,6 @@ def worker_unit(settings: Settings, *, user: str | None = None, argv: tuple[str,
         home=settings.home.absolute(),
         nice=settings.nice,
         user=user,
-        keep_awake=True,
         log_file=settings.log_file,
     )
 

@@ -111,7 +111,12 @@ def beside(written: Settings) -> str | None:
 
 
 def _labels(wishes: Wishes, written: Settings, profile: Profile) -> tuple[str, ...]:
-    return wishes.labels if wishes.labels is not None else written.labels or profile.labels
+    if wishes.labels is not None:
+        return wishes.labels
+    if "worker.labels" in written.sources.get("labels", ""):
+        return written.labels
+    # What is not said in so many words (1.x: `priority: low`) is no list of all there shall be.
+    return tuple(dict.fromkeys((*profile.labels, *written.labels)))
 
 
 def _make_home(places: Places, effects: Effects) -> None:

@@ -16,7 +16,7 @@ from relayq.placement import eligible, lane_for
 from relayq.spec import make_spec
 from relayq.store import Claim, NewJob, Registered, Store
 from relayq.supervisor.messages import SessionClosed, SupervisorError
-from relayq.worker import attempt, ending, facts, selftest, workspace
+from relayq.worker import attempt, awake, ending, facts, selftest, workspace
 from relayq.worker.answers import LOOK_EVERY, PREFIX, Answers, Write
 from relayq.worker.chores import Chore, Chores
 from relayq.worker.cpu import CpuWatch
@@ -135,6 +135,8 @@ class Agent:
         chores = [Chore(LOOK_EVERY, self._answers.overdue), Chore(TEST_EVERY, self._test_if_quarantined)]
         if self._cpu is not None:
             chores.append(Chore(pulse_interval(self._settings.lease_floor), self._cpu.look))
+        if caffeinate := awake.program():
+            chores.append(Chore(awake.LOOK_EVERY, awake.Awake(caffeinate, lambda: bool(self._holding.all())).look))
         with self._starting:
             if self._stopping.is_set():  # told to stop while it registered: it has said goodbye too early
                 return self._say_goodbye(running)

@@ -13,7 +13,7 @@ import pytest
 
 from relayq.errors import SetupError
 from relayq.service import Unit, launchd, model
-from relayq.service.launchd import Launchd, keep_awake_argv
+from relayq.service.launchd import Launchd
 from relayq.service.launchd_plist import plist, render
 from relayq.service.launchd_status import status_of
 from tests.unit.service_stubs import Bench
@@ -77,7 +77,7 @@ gui/501/com.user.relayq.worker = {
 
 def worker(home: Path = Path("/Users/ann/.relayq"), **options: Any) -> Unit:
     argv = ("/Users/ann/.local/share/relayq/current/bin/relayq", "worker", "--no-restart")
-    return Unit(name="worker", argv=argv, description="relayq worker", home=home, keep_awake=True, **options)
+    return Unit(name="worker", argv=argv, description="relayq worker", home=home, **options)
 
 
 def server() -> Unit:
@@ -378,11 +378,6 @@ def test_the_log_of_a_daemon_is_its_users(bench: Bench) -> None:
     assert Launchd(system=True).log_command("worker", 9, False)[-1] == "/Users/ann/Library/Logs/relayq/worker.log"
     file.write_text("<plist")
     assert Launchd(system=True).log_command("worker", 9, False)[-1].startswith(str(bench.home))
-
-
-def test_a_mac_is_kept_awake_for_as_long_as_a_process_lives() -> None:
-    """Not for as long as the service is there."""
-    assert keep_awake_argv(42) == ["/usr/bin/caffeinate", "-i", "-w", "42"]
 
 
 # ── the state ──

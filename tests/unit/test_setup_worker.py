@@ -158,7 +158,8 @@ def test_a_machine_without_a_token_shows_a_code_and_goes_on_when_it_is_approved(
         Enrolment(admin).approve(str(wait_until(code)))
     thread.join(60)
     assert done[0].worker_name == "rpi4-worker"
-    assert pair.config["worker"] == {"name": "rpi4-worker", "priority": "low", "slots": 4}
+    labels = ["rpi", "light"]
+    assert pair.config["worker"] == {"name": "rpi4-worker", "priority": "low", "labels": labels, "slots": 4}
     assert "worker-rpi4-worker:" in pair.config["broker"]["url"]
     assert (pair.home / "config.yml.before-relayq").read_text() == old
 

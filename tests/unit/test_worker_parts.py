@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -11,10 +12,12 @@ import pytest
 from relayq.errors import BrokerUnavailable
 from relayq.model import Chunk, Held
 from relayq.supervisor.messages import Output
+from relayq.worker import awake
 from relayq.worker.cpu import CpuWatch
 from relayq.worker.hearing import DEAF_AFTER, Hearing
 from relayq.worker.holding import Holding
 from relayq.worker.output import SEND_BYTES, Unsent, batches
+from tests.conftest import wait_until
 
 
 def test_output_is_sent_in_batches_that_a_slow_link_can_carry() -> None:
@@ -119,3 +122,28 @@ def test_the_processor_is_really_looked_at(tmp_path: Path) -> None:
         pass
     watch.look()
     assert figures[0] == pytest.approx(50, abs=51)
+
+
+def test_a_mac_is_kept_awake_while_a_job_runs_and_no_longer(tmp_path: Path) -> None:
+    """By calls that end by themselves: a worker that is killed cannot end what it started."""
+    said, stand_in = tmp_path / "said", tmp_path / "caffeinate"
+    stand_in.write_text(f'#!/bin/sh\necho "$@" >>{said}\n')
+    stand_in.chmod(0o755)
+    busy = False
+    awake_while = awake.Awake(str(stand_in), lambda: busy)
+    awake_while.look()
+    busy = True
+    awake_while.look()
+    wait_until(said.exists)
+    assert said.read_text() == "-i -t 45\n"  # the call that was made while nothing ran would stand before it
+    assert awake.HOLDS > 2 * awake.LOOK_EVERY
+    busy = False
+    wait_until(lambda: awake_while.look() or not awake_while._started)  # waited for: no zombies
+
+
+def test_only_macs_are_kept_awake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the program that comes with them."""
+    assert awake.program() is None or sys.platform == "darwin"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(awake, "_CAFFEINATE", "/bin/sh")
+    assert awake.program() == "/bin/sh"
