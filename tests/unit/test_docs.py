@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from types import ModuleType
 
+import click
 import pytest
 
 import relayq
@@ -16,6 +17,7 @@ from relayq.client import Client
 from relayq.model import JobSpec, Reason
 
 ROOT = Path(__file__).parents[2]
+PAGES = (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "examples" / "README.md")
 
 
 def generator() -> ModuleType:
@@ -72,10 +74,30 @@ def test_every_error_is_in_the_tree_drawn_at_its_top() -> None:
 
 def test_links_of_the_readme_lead_somewhere() -> None:
     """All pages at the root, and in docs."""
-    for page in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "examples" / "README.md"):
+    for page in PAGES:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_command_that_a_page_names_is_there() -> None:
+    """In code: `relayq VERB`, at the beginning of a line of a block or after what leads to it."""
+    for page in PAGES:
+        for verb, word in re.findall(
+            r"(?:^|[`(|&;] ?|sudo |bin/)relayq ([a-z]+)(?: ([a-z]+))?", code_of(page), re.MULTILINE
+        ):
+            found = cli.get_command(None, verb)  # type: ignore[arg-type]
+            assert found is not None, f"{page.name}: relayq {verb}"
+            if isinstance(found, click.Group) and word and not found.invoke_without_command:
+                assert word in found.commands, f"{page.name}: relayq {verb} {word}"
+
+
+def code_of(page: Path) -> str:
+    """What a page shows as code: its blocks, and what stands between backticks in its sentences."""
+    text = page.read_text("utf-8")
+    fences = r"^ *```.*?^ *```"
+    inline = re.findall(r"`[^`]+`", re.sub(fences, "", text, flags=re.MULTILINE | re.DOTALL))
+    return "\n".join([*re.findall(fences, text, re.MULTILINE | re.DOTALL), *inline])
 
 
 def test_architecture_names_tests_that_exist() -> None:
