@@ -239,7 +239,7 @@ class Client:
         said = False
         while True:
             try:
-                return self._with_servers(batch, inbox)
+                return submit_served(self.store, batch, inbox)
             except BrokerRefused:
                 raise
             except BrokerUnavailable as error:
@@ -251,19 +251,20 @@ class Client:
                     said = True
                 time.sleep(min(0.5, left))
 
-    def _with_servers(self, batch: Sequence[NewJob], inbox: str) -> list[Job]:
-        """Submit; for requirements the store has not met before, say which workers meet them."""
-        try:
-            return self.store.submit(batch, inbox=inbox)
-        except Unserved as unserved:
-            workers = [state.info for state in self.store.workers()[1]]
-            for lane in unserved.lanes:
-                able = [worker.name for worker in workers if placement.eligible(worker, lane)]
-                if not able:
-                    raise NoSuchWorker(placement.refusal(workers, lane)) from None
-                for name in able:
-                    self.store.serve(name, [lane], all=False)
-            return self.store.submit(batch, inbox=inbox)
+
+def submit_served(store: Store, batch: Sequence[NewJob], inbox: str | None = None) -> list[Job]:
+    """Submit; for requirements the store has not met before, say which workers meet them. Raises NoSuchWorker."""
+    try:
+        return store.submit(batch, inbox=inbox)
+    except Unserved as unserved:
+        workers = [state.info for state in store.workers()[1]]
+        for lane in unserved.lanes:
+            able = [worker.name for worker in workers if placement.eligible(worker, lane)]
+            if not able:
+                raise NoSuchWorker(placement.refusal(workers, lane)) from None
+            for name in able:
+                store.serve(name, [lane], all=False)
+        return store.submit(batch, inbox=inbox)
 
 
 def open_store(settings: Settings, *, timeout: float = 4.0) -> Store:

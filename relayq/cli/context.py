@@ -95,9 +95,13 @@ class App:
 
 def administration(settings: Settings) -> str:
     """The broker's URL for its administrator. Raises ConfigError where that is not configured."""
+    from relayq.config import broker_url_file
     from relayq.errors import ConfigError
 
     if settings.admin_url is None:
+        # Whoever starts a broker with `relayq up` may do everything there.
+        if settings.broker_url and str(broker_url_file(settings.home)) in settings.broker_source:
+            return settings.broker_url
         raise ConfigError(
             "this needs the broker's administrator, who is configured on its machine only (broker.admin_url). "
             "Do it there, or make this machine a broker with: relayq setup broker"

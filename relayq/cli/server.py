@@ -16,9 +16,12 @@ from relayq.cli.context import App, administration, pass_app
     metavar="ADDRESS",
     help="Where to listen, may be repeated. [default: loopback and the Tailscale address, which is followed]",
 )
+@click.option("--read-only", is_flag=True, help="Nothing can be changed through it.")
 @pass_app
-def command(app: App, port: int | None, addresses: tuple[str, ...]) -> None:
-    """Answer the machines that join: the installer, the wheel, tokens. Runs on the broker's machine until Ctrl-C.
+def command(app: App, port: int | None, addresses: tuple[str, ...], read_only: bool) -> None:
+    """Serve the dashboard and the API, and let machines join. Runs on the broker's machine until Ctrl-C.
+
+    Who wants to look signs in: `relayq dashboard` makes a link, `relayq token api` a token for programs.
 
     With the Tailscale address, the broker itself follows it too: when it changes, both listen there at once.
     """
@@ -31,7 +34,7 @@ def command(app: App, port: int | None, addresses: tuple[str, ...]) -> None:
     settings = app.settings
     url = administration(settings)
     logfile.set_up(settings.log_level, None)
-    web = make_app(settings.home, url)
+    web = make_app(settings, url, read_only=read_only)
     if addresses:
         server = Server(web, port or settings.server_port, lambda: addresses)
     else:
@@ -42,4 +45,5 @@ def command(app: App, port: int | None, addresses: tuple[str, ...]) -> None:
             return [LOOPBACK, address] if address else [LOOPBACK]
 
         server = Server(web, port or settings.server_port, followed, BrokerBinding(url))
-    asyncio.run(server.run())
+    with web.state.tools:
+        asyncio.run(server.run())

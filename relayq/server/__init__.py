@@ -1,1 +1,1 @@
-"""What the broker's machine answers over HTTP: joining, and what joining machines install."""
+"""What the broker's machine answers over HTTP: the dashboard, its API, and the machines that join."""

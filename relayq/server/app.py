@@ -1,33 +1,75 @@
-"""The HTTP application: its routes, and errors as sentences."""
+"""The HTTP application: its routes, who may use them, and errors as sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
-from starlette.applications import Starlette
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from relayq.errors import BadSpec, BrokerUnavailable, NameTaken, Refused, RelayqError
+import relayq
+from relayq.config import Settings
+from relayq.errors import (
+    AmbiguousJob,
+    BadSpec,
+    BrokerUnavailable,
+    NameTaken,
+    NoSuchWorker,
+    Refused,
+    RelayqError,
+    StoreFull,
+    UnknownJob,
+)
+from relayq.server import events, jobs, looking, output, signing, workers
 from relayq.server.downloads import Downloads
+from relayq.server.gate import Gate
 from relayq.server.joining import Joining
+from relayq.server.pages import page_routes
+from relayq.server.signing import Guesses
+from relayq.server.tools import make_tools
 
-#: The first that fits decides.
-_STATUS: tuple[tuple[type[RelayqError], int], ...] = (
-    (BadSpec, 400),
-    (NameTaken, 409),
-    (Refused, 403),
-    (BrokerUnavailable, 503),
+API = "/api/v1"
+#: The first that fits decides. Machines that join know the statuses of their own routes.
+_STATUS: tuple[tuple[type[RelayqError], int, int], ...] = (
+    (BadSpec, 422, 400),
+    (NoSuchWorker, 422, 422),
+    (UnknownJob, 404, 404),
+    (AmbiguousJob, 404, 404),
+    (StoreFull, 507, 507),
+    (NameTaken, 409, 409),
+    (Refused, 409, 403),
+    (BrokerUnavailable, 503, 503),
 )
 
 
-def make_app(home: Path, admin_url: str) -> Starlette:
-    """What answers, for the broker at `admin_url`; wheels lie in `home`. Connects to nothing yet."""
-    downloads, joining = Downloads(home / "wheels"), Joining(admin_url)
-    routes = [
+def make_app(settings: Settings, admin_url: str, *, read_only: bool = False) -> FastAPI:
+    """What answers, for the broker of `settings`. Connects to nothing yet; `app.state.tools` is to be entered."""
+    tools = make_tools(settings, admin_url, read_only=read_only)
+    app = FastAPI(
+        title="relayq",
+        version=relayq.__version__,
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,  # they would load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.add_exception_handler(RelayqError, _sentence)
+    app.add_exception_handler(RequestValidationError, _not_understood)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.state.tools = tools
+    app.state.guesses = Guesses()
+    for part in (signing, looking, jobs, output, workers, events):
+        app.include_router(part.router)
+    app.router.routes += [*_joining(settings, admin_url), *page_routes()]
+    app.add_middleware(Gate, doors=tools.doors)
+    return app
+
+
+def _joining(settings: Settings, admin_url: str) -> list[Route]:
+    downloads, joining = Downloads(settings.home / "wheels"), Joining(admin_url)
+    return [
         Route("/version", downloads.version),
         Route("/wheel/{name}", downloads.wheel),
         Route("/join", downloads.join),
@@ -38,11 +80,6 @@ def make_app(home: Path, admin_url: str) -> Starlette:
         Route("/api/ask", joining.ask, methods=["POST"]),
         Route("/api/answer", joining.answer, methods=["POST"]),
     ]
-    handlers: dict[type[Exception] | int, Callable[..., Response]] = {
-        RelayqError: _sentence,
-        HTTPException: _http_error,
-    }
-    return Starlette(routes=routes, exception_handlers=handlers)
 
 
 def _echo(request: Request) -> JSONResponse:
@@ -51,10 +88,22 @@ def _echo(request: Request) -> JSONResponse:
     return JSONResponse({"relayq": True, "you": client, "host": request.headers.get("host")})
 
 
-def _sentence(_request: Request, error: RelayqError) -> JSONResponse:
-    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+def _sentence(request: Request, error: Exception) -> JSONResponse:
+    ours = request.url.path.startswith(API)
+    found = next(((api, joining) for kind, api, joining in _STATUS if isinstance(error, kind)), (500, 500))
+    status = found[0] if ours else found[1]
+    if isinstance(error, NoSuchWorker) and "name" in request.path_params:
+        status = 404
     return JSONResponse({"error": str(error)}, status)
 
 
-def _http_error(_request: Request, error: HTTPException) -> JSONResponse:
-    return JSONResponse({"error": error.detail}, error.status_code)
+def _not_understood(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
+    return JSONResponse({"error": f"{where}: {first['msg'].lower()}"}, 422)
+
+
+def _http_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)

@@ -229,8 +229,12 @@ class Store(Protocol):
         before: float | None = None,
         since: float | None = None,
         limit: int = 50,
+        oldest: bool = False,
     ) -> list[Job]:
-        """A page of jobs, newest first; `before` is the `place` of the last job of the page before."""
+        """A page of jobs, newest first; `before` is the `place` of the last job of the page before.
+
+        With `oldest` (and without `worker`) the oldest first.
+        """
         ...
 
     def counts(self) -> Mapping[State, int]:
@@ -260,7 +264,11 @@ class Store(Protocol):
         ...
 
     def events(self, cursor: str, timeout: float, limit: int = 1000) -> tuple[str, list[tuple[str, str, str]]]:
-        """Block for changes of any job: (job id, state, worker). Cursor "$" starts now."""
+        """Block for changes of any job: (job id, state, worker). Cursor "0" starts with the oldest that is kept."""
+        ...
+
+    def events_kept(self) -> tuple[str, str]:
+        """Cursors: before the oldest event that is kept, and behind the newest."""
         ...
 
     # 1.x answers

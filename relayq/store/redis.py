@@ -292,10 +292,11 @@ class RedisStore:
         before: float | None = None,
         since: float | None = None,
         limit: int = 50,
+        oldest: bool = False,
     ) -> list[Job]:
         below = "" if before is None else f"{before:.6f}"
         after = "" if since is None else f"{since:.6f}"
-        answer = self._call("page", worker or "", below, after, limit, *states)
+        answer = self._call("page", worker or "", below, after, limit, "1" if oldest else "", *states)
         return [codec.job_from_texts(spec, doc) for spec, doc in _rows(answer, 2)]
 
     def counts(self) -> Mapping[State, int]:
@@ -350,6 +351,10 @@ class RedisStore:
             cursor = entry
             happened.append((row[1].decode(), row[3].decode(), row[5].decode()))
         return cursor, happened
+
+    def events_kept(self) -> tuple[str, str]:
+        first, last = self._call("events_kept")
+        return first.decode(), last.decode()
 
     def _read_stream(self, key: str, cursor: str, timeout: float, limit: int) -> Iterator[tuple[str, list[bytes]]]:
         """Entries as flat lists: an entry may name a field several times, which a dict would lose."""

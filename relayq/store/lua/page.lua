@@ -1,11 +1,13 @@
 -- A page of jobs, newest first. ARGV[5] worker or '', [6] place to start below or '', [7] submitted after or '',
---   [8] limit, [9…] states. Answers (spec, doc)…
+--   [8] limit, [9] '1' for the oldest first (then without worker), [10…] states. Answers (spec, doc)…
 local worker, limit = ARGV[5], tonumber(ARGV[8])
 local max = ARGV[6] == '' and '+inf' or '(' .. ARGV[6]
 local min = ARGV[7] == '' and '-inf' or ARGV[7]
 local wanted, found = {}, {}
-for i = 9, #ARGV do wanted[ARGV[i]] = true end
+for i = 10, #ARGV do wanted[ARGV[i]] = true end
+local oldest = ARGV[9] == '1'
 local function page(index, top, count)
+  if oldest then return call('ZRANGEBYSCORE', K .. index, min, top, 'WITHSCORES', 'LIMIT', 0, count) end
   return call('ZREVRANGEBYSCORE', K .. index, top, min, 'WITHSCORES', 'LIMIT', 0, count)
 end
 if worker ~= '' then
@@ -20,11 +22,11 @@ if worker ~= '' then
     if #rows < 2 * limit or #found >= limit then break end
   end
 else
-  for i = 9, #ARGV do
+  for i = 10, #ARGV do
     local rows = page('state:' .. ARGV[i], max, limit)
     for k = 1, #rows, 2 do found[#found + 1] = {rows[k], tonumber(rows[k + 1])} end
   end
-  table.sort(found, function(a, b) return a[2] > b[2] end)
+  table.sort(found, function(a, b) if oldest then return a[2] < b[2] end return a[2] > b[2] end)
 end
 local answer = {}
 for i = 1, math.min(limit, #found) do

@@ -124,6 +124,7 @@ class MemoryStore(WorkerCalls):
         before: float | None = None,
         since: float | None = None,
         limit: int = 50,
+        oldest: bool = False,
     ) -> list[Job]:
         wanted = set(states)
         with self._lock:
@@ -135,7 +136,7 @@ class MemoryStore(WorkerCalls):
                 and (before is None or job.place < before)
                 and (since is None or job.place >= since)
             ]
-        return sorted(jobs, key=lambda job: -job.place)[:limit]
+        return sorted(jobs, key=lambda job: job.place, reverse=not oldest)[:limit]
 
     def counts(self) -> Mapping[State, int]:
         with self._lock:
@@ -192,6 +193,10 @@ class MemoryStore(WorkerCalls):
             self._lock.wait_for(lambda: len(self._events) > start, timeout)
             happened = self._events[start : start + limit]
             return str(start + len(happened)), happened
+
+    def events_kept(self) -> tuple[str, str]:
+        with self._lock:
+            return "0", str(len(self._events))
 
     def replies_due(self, age: float) -> list[Job]:
         with self._lock:

@@ -1,4 +1,4 @@
-"""Store records as status data: which workers there are, why a job waits; the one place that says so."""
+"""How things are, in words: a sentence for every wait and every end; the status as 1.x told it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _worker(worker: WorkerState, queued: int, now: float) -> dict[str, Any]:
         "total_jobs": worker.running + queued,
         "online": worker.online,
         "state": state_word(worker, now),
-        "why": _absence(worker, now) if worker.resting or not worker.online else None,
+        "why": absence(worker, now) if worker.resting or not worker.online else None,
         "slots": info.slots,
         "labels": list(info.labels),
         "capabilities": list(info.capabilities),
@@ -129,7 +129,7 @@ def _waiting(
     if not ready:
         names = " and ".join(w.info.name for w in able)
         if len(able) == 1:
-            return f"{job.id} waits for {names}, which {_absence(able[0], now)}"
+            return f"{job.id} waits for {names}, which {absence(able[0], now)}"
         which = "every worker" if len(able) == len(workers) and job.lane == ANY else f"each of {names}"
         return f"{job.id} waits: {which} is away or takes nothing new"
     fit = [w for w in ready if left_out_until(job, w.info.name) <= now]
@@ -151,13 +151,14 @@ def _why(worker: WorkerState, job: Job, now: float) -> str:
     if worker.online and not worker.resting and (until := left_out_until(job, name)) > now:
         return f"{name} could not start it and is left out until {clock_time(until, now)}"
     if not worker.online or worker.resting:
-        return f"{name} {_absence(worker, now)}"
+        return f"{name} {absence(worker, now)}"
     if worker.running >= worker.info.slots:
         return f"{name} is busy: {worker.running} of {worker.info.slots} slots in use"
     return f"{name} could run it now"
 
 
-def _absence(worker: WorkerState, now: float) -> str:
+def absence(worker: WorkerState, now: float) -> str:
+    """Why a worker does nothing new, as the end of a sentence that names it."""
     if worker.online and worker.quarantined:
         return f"is quarantined since {clock_time(worker.quarantined.since, now)}: {worker.quarantined.why}"
     if worker.online and worker.paused:
@@ -184,7 +185,7 @@ def _elsewhere(job: Job, workers: Sequence[WorkerState], now: float) -> str:
         if attempt.offered_at is not None:
             return f"{job.id} ran on {attempt.worker}, which has lost contact; another worker will take it"
         if holder is not None and not holder.online:
-            return f"{job.id} runs on {attempt.worker}, which {_absence(holder, now)}"
+            return f"{job.id} runs on {attempt.worker}, which {absence(holder, now)}"
         said = str(progress_of(job) or "")
         return f"{job.id} runs on {attempt.worker} for {duration(now - attempt.claimed_at)}" + (
             f": {said}" if said else ""

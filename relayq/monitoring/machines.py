@@ -1,0 +1,102 @@
+"""A machine as a card shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import relayq
+from relayq.model import WorkerState
+from relayq.monitoring.explaining import absence, state_word
+
+QUARTERS = 96  #: quarter hours of a day
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CapabilityRow:
+    """A program or ability that was looked for."""
+
+    name: str
+    version: str | None
+    works: bool
+    why_not: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PauseRow:
+    """Who wants a machine to take nothing new, and until when."""
+
+    until: float | None
+    by: str | None
+    note: str | None
+    draining: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Machine:
+    """A known worker. Shares are 0 … 1; what is not known is None."""
+
+    name: str
+    system: str
+    arch: str
+    model: str | None
+    version: str
+    outdated: bool  #: it runs another version than whoever tells this
+    online: bool
+    state: str  #: one or a few words
+    why: str | None  #: it takes nothing new, or is away
+    since: float | None  #: for how long it has been so
+    seen_at: float
+    slots: int
+    running: int
+    labels: tuple[str, ...]
+    capabilities: tuple[CapabilityRow, ...]
+    cpu: float | None
+    memory: float | None
+    disk: float | None
+    load: float | None
+    temperature: float | None  #: °C
+    throttled: str | None  #: what slows it down
+    heartbeats: tuple[float | None, ...]  #: of the last 24 h, the share of each quarter hour it was there; oldest first
+    pause: PauseRow | None
+
+
+def machine(worker: WorkerState, now: float) -> Machine:
+    """The card of a worker."""
+    info = worker.info
+    system, _, arch = info.system.partition(" ")
+    pause = worker.paused
+    return Machine(
+        name=info.name,
+        system=system,
+        arch=arch,
+        model=None,
+        version=info.version,
+        outdated=bool(info.version) and info.version != relayq.__version__,
+        online=worker.online,
+        state=state_word(worker, now),
+        why=absence(worker, now) if worker.resting or not worker.online else None,
+        since=_since(worker),
+        seen_at=worker.seen_at,
+        slots=info.slots,
+        running=worker.running,
+        labels=info.labels,
+        capabilities=tuple(
+            CapabilityRow(name=name, version=None, works=True, why_not=None) for name in info.capabilities
+        ),
+        cpu=None,
+        memory=None,
+        disk=None,
+        load=worker.load,
+        temperature=None,
+        throttled=None,
+        heartbeats=(None,) * QUARTERS,
+        pause=PauseRow(until=pause.until, by=pause.by, note=pause.note, draining=pause.draining) if pause else None,
+    )
+
+
+def _since(worker: WorkerState) -> float | None:
+    if not worker.online:
+        return worker.seen_at or None
+    if worker.quarantined:
+        return worker.quarantined.since
+    return worker.paused.since if worker.paused else None

@@ -1,0 +1,138 @@
+"""The API's jobs: listed, looked at, submitted, cancelled, asked for again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from relayq.client import new_id, submit_served
+from relayq.errors import BadSpec, InvalidTransition, RelayqError, UnknownJob
+from relayq.model import Job, JobSpec, State
+from relayq.monitoring import JobDetails, JobRow, details, job_rows
+from relayq.placement import lane_for
+from relayq.server.asked import NewJob
+from relayq.server.tools import Tools, ToolsOf
+from relayq.spec import ID, check_id
+from relayq.store import NewJob as Submission
+
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
+
+JobId = Annotated[str, Path(pattern=f"^{ID.pattern}$", description="the whole id")]
+Instant = Annotated[float | None, Query(ge=0, lt=1e11, description="seconds since the epoch")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobPage:
+    """Some jobs, newest first."""
+
+    jobs: tuple[JobRow, ...]
+    next: str | None  #: `after` for the next page
+
+
+@dataclass(frozen=True)
+class JobRef:
+    """A job by its id."""
+
+    id: str
+
+
+@router.get("")
+def list_jobs(
+    tools: ToolsOf,
+    state: Annotated[list[State] | None, Query(description="may be repeated")] = None,
+    worker: Annotated[str | None, Query(max_length=64, description="where it ran")] = None,
+    q: Annotated[str | None, Query(max_length=200, description="words of its title, command, labels, id")] = None,
+    exit_code: Annotated[int | None, Query(ge=-1000, le=1000)] = None,
+    since: Instant = None,
+    until: Instant = None,
+    after: Annotated[str | None, Query(max_length=40, description="`next` of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> JobPage:
+    """A page of jobs, newest first."""
+    del q, exit_code  # the index answers these
+    before = _cursor(after)
+    if until is not None:
+        before = min(before, until) if before is not None else until
+    found = tools.store.page(
+        states=state or tuple(State), worker=worker or None, before=before, since=since, limit=limit
+    )
+    now, workers = tools.store.workers()
+    rows = job_rows(found, workers, now)
+    return JobPage(jobs=rows, next=f"{found[-1].place:.6f}" if len(found) == limit else None)
+
+
+@router.post("", status_code=201)
+def submit(asked: NewJob, tools: ToolsOf) -> JobRef:
+    """Queue a job."""
+    id = new_id() if asked.id is None else check_id(asked.id)
+    return _queue(tools, id, asked.spec(), anyway=asked.queue_anyway)
+
+
+@router.get("/{id}")
+def look(id: JobId, tools: ToolsOf) -> JobDetails:
+    """Everything about a job."""
+    return job_details(tools, id)
+
+
+@router.post("/{id}/cancel")
+def cancel(id: JobId, tools: ToolsOf) -> JobRef:
+    """End it; a running one within its kill_grace."""
+    return JobRef(tools.store.cancel(id).id)
+
+
+@router.post("/{id}/rerun", status_code=201)
+def rerun(id: JobId, tools: ToolsOf) -> JobRef:
+    """A new job that asks for the same."""
+    job = the_job(tools, id)
+    return _queue(tools, new_id(), job.spec, anyway=True, retry_of=job.id)
+
+
+@router.post("/{id}/run-elsewhere", status_code=201)
+def run_elsewhere(id: JobId, tools: ToolsOf) -> JobRef:
+    """A waiting job that is pinned to a machine: cancel it, and queue the same for any machine that can."""
+    job = the_job(tools, id)
+    if job.spec.on is None:
+        raise InvalidTransition(f"{id} is not tied to one machine: it runs on the first that can and is free")
+    _check_waits(job)
+    spec = replace(job.spec, on=None)
+    # First: it must not run twice. From here on its owner is told what is missing.
+    _check_waits(tools.store.cancel(id), cancelled=True)
+    try:
+        return _queue(tools, new_id(), spec, retry_of=id)
+    except RelayqError as error:
+        raise type(error)(f"{id} is cancelled, but not queued again: {error}. Run it again from its page") from error
+
+
+def the_job(tools: Tools, id: str) -> Job:
+    """Raises UnknownJob."""
+    [job] = tools.store.get([id])
+    if job is None:
+        raise UnknownJob(f"no job has the id {id}: finished jobs are kept for a week")
+    return job
+
+
+def job_details(tools: Tools, id: str) -> JobDetails:
+    """Raises UnknownJob."""
+    job = the_job(tools, id)
+    now, workers = tools.store.workers()
+    return details(job, workers, now)
+
+
+def _queue(tools: Tools, id: str, spec: JobSpec, *, anyway: bool = False, retry_of: str | None = None) -> JobRef:
+    new = Submission(id=id, spec=spec, lane=lane_for(spec), anyway=anyway, retry_of=retry_of)
+    [job] = submit_served(tools.store, [new])
+    return JobRef(job.id)
+
+
+def _check_waits(job: Job, *, cancelled: bool = False) -> None:
+    if job.state is not (State.CANCELLED if cancelled else State.QUEUED):
+        raise InvalidTransition(f"{job.id} does not wait any more, it is {job.state}: look at it again")
+
+
+def _cursor(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        raise BadSpec("after is not what a page gave as next") from None

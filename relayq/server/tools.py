@@ -1,0 +1,70 @@
+"""What the routes work with: made once for an application, connected when first used."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from relayq.client import open_store
+from relayq.config import Settings
+from relayq.server.doors import Caller, Doors
+from relayq.server.follower import Follower
+from relayq.server.live import Live
+from relayq.server.output_news import OutputNews
+from relayq.store import Store
+
+STORE_TIMEOUT = 3.0  #: seconds a call to the broker may take: whoever asks sees within that time that it is away
+
+
+@dataclass(frozen=True)
+class Tools:
+    """One application's. Entered, it follows what happens."""
+
+    settings: Settings
+    store: Store
+    doors: Doors
+    live: Live
+    follower: Follower
+    output_news: OutputNews
+
+    def __enter__(self) -> Tools:
+        self.follower.start()
+        self.output_news.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.follower.stop()
+        self.output_news.stop()
+
+
+def make_tools(settings: Settings, admin_url: str, *, read_only: bool) -> Tools:
+    """For the broker of these settings. Raises BrokerRefused for an address that is none."""
+    live = Live(open_store(settings), settings.broker_url)
+    events = open_store(settings)
+    return Tools(
+        settings=settings,
+        store=open_store(settings, timeout=STORE_TIMEOUT),
+        doors=Doors(admin_url, read_only=read_only),
+        live=live,
+        follower=Follower(events, [live], lambda: events.events_kept()[1]),
+        output_news=OutputNews(
+            open_store(settings), f"server-{secrets.token_hex(8)}", lambda: live.watched, live.output_came
+        ),
+    )
+
+
+def tools_of(request: Request) -> Tools:
+    """The application's."""
+    return cast("Tools", request.app.state.tools)
+
+
+def caller_of(request: Request) -> Caller:
+    """Who asks; the gate lets nobody through without."""
+    return cast("Caller", request.state.caller)
+
+
+ToolsOf = Annotated[Tools, Depends(tools_of)]
+CallerOf = Annotated[Caller, Depends(caller_of)]
