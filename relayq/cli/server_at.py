@@ -26,6 +26,12 @@ def address(settings: Settings) -> str:
     return f"http://{host}:{settings.server_port}" if host else local(settings)
 
 
+def for_joining(settings: Settings) -> str:
+    """The same for a machine that is to join: one that nobody else can reach is named as such."""
+    where = address(settings)
+    return where if where != local(settings) else f"http://BROKER:{settings.server_port}"
+
+
 def answers(url: str) -> bool:
     """Whether a server of ours is there."""
     try:

@@ -1,20 +1,22 @@
-"""`relayq token`: let machines join."""
+"""`relayq token`: let machines join, and programs use the server."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from relayq import config_values
+from relayq.cli import server_at
 from relayq.cli.context import App, administration, pass_app
 from relayq.cli.options import json_option, value_type
 from relayq.cli.screen import message, say, say_json, say_table
 
 if TYPE_CHECKING:
+    from relayq.store.admin import Admin
     from relayq.store.enrolment import Enrolment
 
 NAME = value_type("name", config_values.worker_name)
@@ -24,7 +26,8 @@ DURATION = value_type("duration", config_values.positive_duration)
 
 @click.group("token")
 def command() -> None:
-    """Let machines join. Where the broker's administrator is configured: on its machine."""
+    """Let machines join, and programs (or people) use the server. Where the broker's administrator is configured: on
+    its machine."""
 
 
 @command.command("new")
@@ -43,7 +46,7 @@ def new(app: App, name: str | None, labels: tuple[str, ...], ttl: float, uses: i
     given = LABELS(",".join(labels)) if labels else ()
     with _enrolment(app) as enrolment:
         token = enrolment.new_token(name=name, labels=given, seconds=ttl, uses=uses)
-    server = _server(app)
+    server = server_at.for_joining(app.settings)
     line = f"curl -fsSL {server}/join | RELAYQ_TOKEN={token.secret} sh"
     if as_json:
         say_json({"token": token.secret, "line": line, "server": server, "expires_at": token.expires_at})
@@ -58,8 +61,13 @@ def new(app: App, name: str | None, labels: tuple[str, ...], ttl: float, uses: i
 @pass_app
 def list_tokens(app: App, as_json: bool) -> None:
     """The tokens that may still be used, the machines that wait for approval, and those that have joined."""
-    with _enrolment(app) as enrolment:
+    from relayq.store.access import Access
+    from relayq.store.enrolment import Enrolment
+
+    with _admin(app) as admin:
+        enrolment = Enrolment(admin)
         tokens, asking, machines = enrolment.tokens(), enrolment.asking(), enrolment.machines()
+        programs = Access(admin).tokens()
     if as_json:
         say_json(
             {
@@ -68,6 +76,7 @@ def list_tokens(app: App, as_json: bool) -> None:
                 ],
                 "asking": [{"code": m.code, "name": m.name, "address": m.address} for m in asking],
                 "machines": [{"name": m.name, "address": m.address, "labels": m.labels, "at": m.at} for m in machines],
+                "api": [{"name": p.name, "scope": str(p.scope), "made_at": p.made_at} for p in programs],
             }
         )
         return
@@ -79,6 +88,8 @@ def list_tokens(app: App, as_json: bool) -> None:
         rows.append(["asks", machine.name, ",".join(machine.labels), f"code {machine.code}, from {machine.address}"])
     for machine in machines:
         rows.append(["joined", machine.name, ",".join(machine.labels), f"{_clock(machine.at)}, from {machine.address}"])
+    for program in programs:
+        rows.append(["api", program.name, str(program.scope), f"made {_clock(program.made_at)}"])
     if not rows:
         message("no tokens, and no machine has joined. Make a token with: relayq token new")
         return
@@ -102,28 +113,57 @@ def approve(app: App, code: str, name: str | None, labels: tuple[str, ...], as_j
         message(f"{machine.name} ({machine.address}) is let in; it goes on by itself")
 
 
+@command.command("api")
+@click.argument("name", type=NAME)
+@click.option("--read-only", is_flag=True, help="It lets its bearer look, and change nothing.")
+@json_option
+@pass_app
+def api(app: App, name: str, read_only: bool, as_json: bool) -> None:
+    """Make a token with which a program uses the API, or a person signs in at the dashboard; print it.
+
+    It is shown now and never again: the broker keeps only its hash. --json prints {"name", "token", "scope"}.
+    """
+    from relayq.store.access import Access, Scope
+
+    with _admin(app) as admin:
+        token = Access(admin).new_token(name, Scope.READ if read_only else Scope.FULL)
+    if as_json:
+        say_json({"name": name, "token": token.secret, "scope": str(token.scope)})
+        return
+    message(f'for programs: the header "Authorization: Bearer TOKEN". To end it: relayq token revoke {name}')
+    say(token.secret)
+
+
+@command.command("revoke")
+@click.argument("name", type=NAME)
+@json_option
+@pass_app
+def revoke(app: App, name: str, as_json: bool) -> None:
+    """End a token of `relayq token api`, and the sessions it opened. --json prints {"revoked": NAME}."""
+    from relayq.store.access import Access
+
+    with _admin(app) as admin:
+        Access(admin).revoke(name)
+    if as_json:
+        say_json({"revoked": name})
+    else:
+        message(f"{name} is let in no more")
+
+
+@contextlib.contextmanager
+def _admin(app: App) -> Iterator[Admin]:
+    from relayq.store.admin import Admin
+
+    with contextlib.closing(Admin(administration(app.settings))) as admin:
+        yield admin
+
+
 @contextlib.contextmanager
 def _enrolment(app: App) -> Iterator[Enrolment]:
-    from relayq.store.admin import Admin
     from relayq.store.enrolment import Enrolment
 
-    admin = Admin(administration(app.settings))
-    with contextlib.closing(admin):
+    with _admin(app) as admin:
         yield Enrolment(admin)
-
-
-def _only(record: Any, *names: str) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in names}
-
-
-def _server(app: App) -> str:
-    """Where machines find the server: configured, else this machine's Tailscale address."""
-    if app.settings.server_url:
-        return app.settings.server_url
-    from relayq import tailnet
-
-    host = tailnet.look().address or "BROKER"
-    return f"http://{host}:{app.settings.server_port}"
 
 
 def _clock(at: float) -> str:

@@ -58,6 +58,7 @@ def make_app(settings: Settings, admin_url: str, *, read_only: bool = False) -> 
     app.add_exception_handler(RelayqError, _sentence)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _defect)
     app.state.tools = tools
     app.state.guesses = Guesses()
     for part in (signing, looking, jobs, output, workers, events):
@@ -107,3 +108,7 @@ def _not_understood(_request: Request, error: Exception) -> JSONResponse:
 def _http_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+
+
+def _defect(_request: Request, _error: Exception) -> JSONResponse:
+    return JSONResponse({"error": "this is a defect of relayq; the server's log says more"}, 500)

@@ -18,7 +18,8 @@ PAGES = ("/", "/jobs", "/jobs/{id}", "/submit", "/machines/{name}", "/add")
 def page_routes() -> list[BaseRoute]:
     """The routes."""
     shells: list[BaseRoute] = [Route(path, _shell) for path in PAGES]
-    return [*shells, Mount("/static", StaticFiles(directory=STATIC, check_dir=False))]
+    files = [Mount("/static", StaticFiles(directory=STATIC))] if STATIC.is_dir() else []
+    return [*shells, *files]
 
 
 def page(name: str, status: int = 200) -> FileResponse:

@@ -33,7 +33,7 @@ def server_unit(
     return Unit(
         name="server",
         argv=(*(argv or program()), "server"),
-        description="relayq server: lets machines join",
+        description="relayq server: dashboard, API, lets machines join",
         home=settings.home.absolute(),
         user=user,
         writes=writes,

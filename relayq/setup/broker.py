@@ -13,7 +13,7 @@ from relayq import service, tailnet
 from relayq.config import DEFAULT_PORT, Settings
 from relayq.effects import Effects
 from relayq.errors import SetupError
-from relayq.setup import access, config_file, engine, old, preflight, proof, redis_service, running, venvs
+from relayq.setup import access, config_file, engine, old, preflight, proof, redis_service, running, venvs, way_in
 from relayq.setup.access import Access
 from relayq.setup.places import Places
 from relayq.store import acl
@@ -77,6 +77,8 @@ def set_up(wishes: Wishes, places: Places, effects: Effects) -> None:
     if not effects.dry_run:
         where = " and ".join(["127.0.0.1", *addresses])
         effects.say(f"the broker serves on {where}, port {port}: with a password, and to nobody without")
+    way_in.show(groups["broker"]["admin_url"], server_port, effects)
+    if not effects.dry_run:
         effects.say("next, to let a machine join: relayq token new")
 
 
@@ -133,6 +135,7 @@ def _make_home(places: Places, effects: Effects) -> None:
     if not effects.dry_run:
         effects.receipt.save()
         effects.receipt.note_folder(places.home)
+    effects.folder(places.home / "server", mode=0o700, owner=USER)  # what the server may forget: its index
     effects.link(places.home / "wheels", places.current / "wheel")
 
 
