@@ -45,7 +45,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "setup": ("setup", "Make this machine a broker or a worker."),
         "upgrade": ("upgrade", "Install the broker's version here."),
         "rollback": ("rollback", "Let the version before run again."),
-        "up": ("up", "Start a broker and a worker on this machine."),
+        "up": ("up", "Start a broker, a worker and the dashboard on this machine."),
         "down": ("down", "Stop what `up` started."),
         "demo": ("demo", "See relayq at work, in under a minute."),
         "doctor": ("doctor", "Look for what is wrong here, and say what mends it."),

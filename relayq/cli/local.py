@@ -1,4 +1,4 @@
-"""A broker and a worker on this machine, started together and stopped together; each knows by itself how to live."""
+"""A broker, a worker and a server on this machine, started and stopped together; each knows by itself how to live."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from relayq import embedded, embedded_folder, processes
+from relayq.cli import local_server
+from relayq.cli.local_server import LocalServer
 from relayq.client import open_store
 from relayq.config import Settings, broker_url_file, mask
 from relayq.errors import ConfigError, Refused, RelayqError
@@ -34,6 +36,8 @@ class Up:
     pid: int
     slots: int
     started: bool  #: the worker was started by this call
+    server: LocalServer | None = None
+    no_server: str | None = None  #: why there is none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,7 @@ class Down:
 
     worker: str | None
     broker: bool
+    server: bool
     ended_jobs: int  #: that ran, and wait again
 
 
@@ -71,31 +76,44 @@ def up(settings: Settings, *, port: int | None = None, slots: int | None = None)
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(home):
         broker = embedded.start(home, port=port)
+        server, no_server = _server(settings, home)
         record = _recorded(home)
-        if record is not None and record.alive:
-            return Up(broker=broker, worker=record.name, pid=record.pid, slots=record.slots, started=False)
-        record = _start_worker(settings, home, slots or settings.slots)
-        _await_joined(replace(settings, broker_url=broker.url), home, record)
-        return Up(broker=broker, worker=record.name, pid=record.pid, slots=record.slots, started=True)
+        started = record is None or not record.alive
+        if record is None or started:
+            record = _start_worker(settings, home, slots or settings.slots)
+            _await_joined(replace(settings, broker_url=broker.url), home, record)
+        if server is not None and (no_server := local_server.await_answer(server, home)):
+            server = None
+        return Up(
+            broker=broker,
+            worker=record.name,
+            pid=record.pid,
+            slots=record.slots,
+            started=started,
+            server=server,
+            no_server=no_server,
+        )
 
 
 def down(settings: Settings) -> Down:
     """Stop the worker, end its jobs and give them back, and stop the broker. What waits is kept for the next `up`."""
     home = settings.home.absolute()
     if not home.is_dir():
-        return Down(worker=None, broker=False, ended_jobs=0)
+        return Down(worker=None, broker=False, server=False, ended_jobs=0)
     with _locked(home):
         record, broker = _recorded(home), embedded.running(home)
-        if record is None and broker is None:
+        if record is None and broker is None and local_server.running(home) is None:
             # Jobs that run here are then another worker's, whose broker is elsewhere.
-            return Down(worker=None, broker=False, ended_jobs=0)
+            return Down(worker=None, broker=False, server=False, ended_jobs=0)
+        served = local_server.stop(home)
         alive = record is not None and record.alive
         if record is not None and alive:
             processes.end(record.pid, record.token, STOP_PATIENCE)
         ended = _end_jobs(replace(settings, broker_url=broker.url if broker else None), home)
         stopped = embedded.stop(home, STOP_PATIENCE)
         _file(home).unlink(missing_ok=True)
-        return Down(worker=record.name if record and alive else None, broker=stopped, ended_jobs=ended)
+        worker = record.name if record and alive else None
+        return Down(worker=worker, broker=stopped, server=served, ended_jobs=ended)
 
 
 def _check_ours(settings: Settings) -> None:
@@ -104,6 +122,15 @@ def _check_ours(settings: Settings) -> None:
             f"the broker {mask(settings.broker_url)} is configured (from {settings.broker_source}), so none is started "
             "here. To work for that one: relayq worker"
         )
+
+
+def _server(settings: Settings, home: Path) -> tuple[LocalServer | None, str | None]:
+    """The server, or why there is none: everything else does without."""
+    try:
+        why_not = local_server.missing()
+        return (None, why_not) if why_not else (local_server.running(home) or local_server.start(settings, home), None)
+    except (ConfigError, OSError) as error:
+        return None, str(error)
 
 
 def _start_worker(settings: Settings, home: Path, slots: int) -> _Record:

@@ -13,6 +13,11 @@ from relayq.config import Settings
 
 def local(settings: Settings) -> str:
     """Its URL on this machine."""
+    from relayq.cli import local_server
+
+    started = local_server.running(settings.home.absolute())
+    if started is not None:
+        return started.url
     return f"http://127.0.0.1:{settings.server_port}"
 
 
@@ -21,7 +26,10 @@ def address(settings: Settings) -> str:
     if settings.server_url:
         return settings.server_url
     from relayq import tailnet
+    from relayq.cli import local_server
 
+    if local_server.running(settings.home.absolute()) is not None:  # it listens on loopback only
+        return local(settings)
     host = tailnet.look().address
     return f"http://{host}:{settings.server_port}" if host else local(settings)
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from relayq import embedded
@@ -359,7 +360,9 @@ def test_up_and_down(tmp_path: Path) -> None:
             "submit", "--", f"test -e {tmp_path}/again && exit 9; touch {tmp_path}/again; sleep 60"
         ).stdout.strip()
         wait_until((tmp_path / "again").exists)
-        assert shell.json("down") == {"worker": first["worker"]["name"], "broker": True, "ended_jobs": 1}
+        assert _signed_in(shell.json("dashboard")["url"], first["server"]["url"]) == {"read_only": False}
+        down = shell.json("down")
+        assert down == {"worker": first["worker"]["name"], "broker": True, "server": True, "ended_jobs": 1}
         assert shell("status").returncode == 5
         assert shell("up").returncode == 0
         assert shell("wait", id).returncode == 9
@@ -367,8 +370,34 @@ def test_up_and_down(tmp_path: Path) -> None:
     finally:
         done = shell("down")
     assert done.returncode == 0
-    assert done.stderr == f"relayq: stopped the worker {first['worker']['name']} and the broker\n"
+    assert done.stderr == f"relayq: stopped the worker {first['worker']['name']}, the server, the broker\n"
     assert "nothing was up" in shell("down").stderr
+
+
+def _signed_in(link: str, server: str) -> dict[str, Any]:
+    """What the server of a link says of the session."""
+    assert link.startswith(f"{server}/login?code=")
+    with httpx.Client() as client:
+        assert client.get(link).status_code == 200
+        said = client.get(f"{server}/api/v1/session").json()
+    return {"read_only": said["read_only"]}
+
+
+def test_up_without_the_servers_packages_says_how_to_get_them(tmp_path: Path) -> None:
+    """Everything else goes on."""
+    shell = Shell(tmp_path / "h", None)
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as u\nfind = u.find_spec\n"
+        "u.find_spec = lambda name, package=None: None if name == 'fastapi' else find(name, package)\n"
+    )
+    shell.env["PYTHONPATH"] = str(tmp_path)
+    try:
+        done = shell("up")
+        assert done.returncode == 0
+        assert "pip install 'relayq[server]'" in done.stderr
+        assert shell.json("up")["server"] is None
+    finally:
+        shell("down")
 
 
 def test_up_shows_why_a_worker_does_not_start(tmp_path: Path) -> None:
