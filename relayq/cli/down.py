@@ -16,7 +16,8 @@ def command(app: App, as_json: bool) -> None:
 
     Running jobs are ended and given back: they run again after the next `relayq up`, as does what waits.
 
-    --json prints {"worker" (its name, or null if none ran), "broker", "server" (whether they ran), "ended_jobs": count}.
+    --json prints {"worker" (its name, or null if none ran), "broker", "server" (whether they ran), "ended_jobs":
+    count}.
     """
     from relayq.cli import local
     from relayq.cli.screen import message, say_json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from relayq.model import Job, JobSpec, State
 from relayq.monitoring import JobDetails, JobRow, details, job_rows
 from relayq.placement import lane_for
 from relayq.server.asked import NewJob
+from relayq.server.index import Wanted, row_number
 from relayq.server.tools import Tools, ToolsOf
 from relayq.spec import ID, check_id
 from relayq.store import NewJob as Submission
@@ -28,7 +30,8 @@ class JobPage:
     """Some jobs, newest first."""
 
     jobs: tuple[JobRow, ...]
-    next: str | None  #: `after` for the next page
+    next: str | None  #: `after` for the next page; there may be one although this has fewer rows than `limit`
+    indexing: bool  #: the index is being filled: a search may not find everything yet
 
 
 @dataclass(frozen=True)
@@ -51,16 +54,14 @@ def list_jobs(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> JobPage:
     """A page of jobs, newest first."""
-    del q, exit_code  # the index answers these
-    before = _cursor(after)
-    if until is not None:
-        before = min(before, until) if before is not None else until
-    found = tools.store.page(
-        states=state or tuple(State), worker=worker or None, before=before, since=since, limit=limit
+    states, below = tuple(state or ()), _cursor(after)
+    wanted = Wanted(
+        words=q, states=states, worker=worker or None, exit_code=exit_code, since=since, until=until, below=below
     )
+    found, next_below = _search(tools, wanted, limit) if _needs_index(wanted) else _page(tools, wanted, limit)
     now, workers = tools.store.workers()
     rows = job_rows(found, workers, now)
-    return JobPage(jobs=rows, next=f"{found[-1].place:.6f}" if len(found) == limit else None)
+    return JobPage(jobs=rows, next=None if next_below is None else str(next_below), indexing=tools.indexer.filling)
 
 
 @router.post("", status_code=201)
@@ -131,8 +132,36 @@ def _check_waits(job: Job, *, cancelled: bool = False) -> None:
         raise InvalidTransition(f"{job.id} does not wait any more, it is {job.state}: look at it again")
 
 
-def _cursor(text: str | None) -> float | None:
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        raise BadSpec("after is not what a page gave as next") from None
+def _needs_index(wanted: Wanted) -> bool:
+    """Whether the store's own indexes do not do."""
+    return bool(wanted.words) or wanted.exit_code is not None or bool(wanted.worker and wanted.states)
+
+
+def _page(tools: Tools, wanted: Wanted, limit: int) -> tuple[list[Job], int | None]:
+    befores = [row / 1_000_000 for row in (wanted.below,) if row is not None]
+    befores += [] if wanted.until is None else [wanted.until]
+    found = tools.store.page(
+        states=wanted.states or tuple(State),
+        worker=wanted.worker,
+        before=min(befores, default=None),
+        since=wanted.since,
+        limit=limit,
+    )
+    return found, row_number(found[-1].place) if len(found) == limit else None
+
+
+def _search(tools: Tools, wanted: Wanted, limit: int) -> tuple[list[Job], int | None]:
+    """The index says which, the store what they are now."""
+    hits = tools.index.search(wanted, limit)
+    jobs = tools.store.get(hits.ids) if hits.ids else []
+    if gone := [id for id, job in zip(hits.ids, jobs, strict=True) if job is None]:
+        tools.index.forget(gone)
+    return [job for job in jobs if job is not None], hits.below
+
+
+def _cursor(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise BadSpec("after is not what a page gave as next")
+    return int(text)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
@@ -12,6 +15,8 @@ from relayq.client import open_store
 from relayq.config import Settings
 from relayq.server.doors import Caller, Doors
 from relayq.server.follower import Follower
+from relayq.server.index import Index
+from relayq.server.indexing import Indexer
 from relayq.server.live import Live
 from relayq.server.output_news import OutputNews
 from relayq.store import Store
@@ -28,32 +33,55 @@ class Tools:
     doors: Doors
     live: Live
     follower: Follower
+    index: Index
+    indexer: Indexer
+    index_follower: Follower
     output_news: OutputNews
 
     def __enter__(self) -> Tools:
         self.follower.start()
+        self.index_follower.start()
         self.output_news.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.follower.stop()
+        self.index_follower.stop()
+        self.indexer.stop()
         self.output_news.stop()
 
 
 def make_tools(settings: Settings, admin_url: str, *, read_only: bool) -> Tools:
     """For the broker of these settings. Raises BrokerRefused for an address that is none."""
     live = Live(open_store(settings), settings.broker_url)
-    events = open_store(settings)
+    events, history = open_store(settings), open_store(settings)
+    index = Index(_index_file(settings))
+    indexer = Indexer(history, index, settings.keep)
     return Tools(
         settings=settings,
         store=open_store(settings, timeout=STORE_TIMEOUT),
         doors=Doors(admin_url, read_only=read_only),
         live=live,
         follower=Follower(events, [live], lambda: events.events_kept()[1]),
+        index=index,
+        indexer=indexer,
+        index_follower=Follower(history, [indexer], indexer.start_at),
         output_news=OutputNews(
             open_store(settings), f"server-{secrets.token_hex(8)}", lambda: live.watched, live.output_came
         ),
     )
+
+
+def _index_file(settings: Settings) -> Path:
+    """In our home, else where it lasts until the next start: it can be made anew."""
+    folder = settings.home / "server"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder / "index.sqlite"
+    except OSError:
+        pass
+    return Path(tempfile.mkdtemp(prefix="relayq-")) / "index.sqlite"
 
 
 def tools_of(request: Request) -> Tools:
