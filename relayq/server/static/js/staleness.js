@@ -1,0 +1,37 @@
+// Says how fresh the page is, and greys it when the link or the broker is away: old data is never shown as fresh.
+
+import { h } from "./dom.js";
+import { icon } from "./icons.js";
+import { link, on } from "./live.js";
+import { duration } from "./time.js";
+
+const WORDS = { connecting: "connecting", live: "live", stale: "stale", trouble: "no broker" };
+
+/** Keep the dot in the header and the banner true. */
+export function staleness() {
+  const dot = document.getElementById("link");
+  const banner = document.getElementById("banner");
+  let told = "";
+  const draw = () => {
+    if (link.state === "live") link.freshAt = Date.now();
+    const age = (Date.now() - link.freshAt) / 1000;
+    const old = link.state === "stale" || link.state === "trouble";
+    document.body.dataset.link = link.state;
+    dot.textContent = old ? `stale since ${duration(Math.floor(age))}`.replace(".0 s", " s") : WORDS[link.state];
+    if (told === link.state + link.trouble) return;
+    told = link.state + link.trouble;
+    banner.replaceChildren(...(old ? [icon("alert"), h("p", {}, ...sentence())] : []));
+    banner.hidden = !old;
+  };
+  on("link", draw);
+  setInterval(draw, 1000);
+  draw();
+}
+
+function sentence() {
+  if (link.state === "trouble") {
+    const more = /relayq /.test(link.trouble) ? null : [" Look for the cause on the broker's machine: ", h("code", {}, "relayq doctor")];
+    return [h("strong", {}, "The broker does not answer. "), link.trouble, ...(more ?? [])];
+  }
+  return [h("strong", {}, "No connection to the server. "), "What you see is old. Trying again; if this stays, is it running? On the broker's machine: ", h("code", {}, "relayq server")];
+}
