@@ -18,8 +18,8 @@ PAGES = ("/", "/jobs", "/jobs/{id}", "/submit", "/machines/{name}", "/add")
 def page_routes() -> list[BaseRoute]:
     """The routes."""
     shells: list[BaseRoute] = [Route(path, _shell) for path in PAGES]
-    files = [Mount("/static", StaticFiles(directory=STATIC))] if STATIC.is_dir() else []
-    return [*shells, *files]
+    icon = Route("/favicon.ico", _icon)  # what browsers ask for on a page that names none
+    return [*shells, icon, Mount("/static", StaticFiles(directory=STATIC))]
 
 
 def page(name: str, status: int = 200) -> FileResponse:
@@ -27,6 +27,10 @@ def page(name: str, status: int = 200) -> FileResponse:
     if not (STATIC / name).is_file():
         raise HTTPException(404, "this installation has no dashboard: install relayq from its wheel")
     return FileResponse(STATIC / name, status)
+
+
+async def _icon(_request: Request) -> FileResponse:
+    return page("icon.svg")
 
 
 async def _shell(_request: Request) -> FileResponse:

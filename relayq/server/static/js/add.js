@@ -6,7 +6,7 @@ import { icon } from "./icons.js";
 import { link } from "./live.js";
 import { machineCard } from "./machines.js";
 import { now, ticking } from "./time.js";
-import { empty, section, snippet } from "./ui.js";
+import { empty, field, section, snippet } from "./ui.js";
 
 /** The page. */
 export function add({ refresh }) {
@@ -42,14 +42,15 @@ function online() {
 }
 
 function form(ask, refusal) {
+  const text = (name, placeholder) => h("input", { type: "text", name, placeholder, autocomplete: "off", autocapitalize: "off" });
   return h(
     "form",
     { class: "submit", on: { submit: ask } },
     h(
       "div",
       { class: "fields", "data-keep": true },
-      h("label", { class: "field" }, h("span", {}, "Name (optional)"), h("input", { type: "text", name: "name", autocomplete: "off", autocapitalize: "off", placeholder: "mac-mini" }), h("small", {}, "Else its host name")),
-      h("label", { class: "field" }, h("span", {}, "Labels (optional)"), h("input", { type: "text", name: "labels", autocomplete: "off", autocapitalize: "off", placeholder: "heavy" }), h("small", {}, "mac and rpi come by themselves")),
+      field("Name (optional)", text("name", "mac-mini"), "Else its host name"),
+      field("Labels (optional)", text("labels", "heavy"), "mac and rpi come by themselves"),
     ),
     h("p", { class: "refusal", role: "alert" }, refusal),
     h("div", { class: "buttons" }, h("button", { class: "button primary", type: "submit", disabled: session.read_only }, icon("add"), h("span", {}, "Make the line"))),

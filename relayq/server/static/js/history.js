@@ -5,7 +5,7 @@ import { h } from "./dom.js";
 import { link, on } from "./live.js";
 import { historyRow, jobList } from "./rows.js";
 import { noJobs, nothingFound } from "./teach.js";
-import { empty } from "./ui.js";
+import { empty, field } from "./ui.js";
 
 const FIELDS = ["q", "state", "worker", "exit_code", "since", "until"];
 const STATES = ["queued", "running", "succeeded", "failed", "cancelled"];
@@ -67,18 +67,18 @@ function form(asked, submit) {
     const element = h("select", { name }, options);
     element.value = asked[name];
     element.onchange = (event) => event.target.form.requestSubmit();
-    return h("label", { class: "field" }, h("span", {}, label), element);
+    return field(label, element);
   };
   const names = (link.overview?.machines ?? []).map((machine) => machine.name);
   if (asked.worker && !names.includes(asked.worker)) names.push(asked.worker);
-  const day = (name, label) => h("label", { class: "field rest" }, h("span", {}, label), h("input", { type: "date", name, value: asked[name], on: { change: (event) => event.target.form.requestSubmit() } }));
+  const day = (name, label) => field(label, h("input", { type: "date", name, value: asked[name], on: { change: (event) => event.target.form.requestSubmit() } }), null, "rest");
   return h(
     "form",
     { class: `filters ${["exit_code", "since", "until"].some((name) => asked[name]) ? "open" : ""}`, role: "search", "data-keep": names.length ? true : null, on: { submit } },
-    h("label", { class: "field grow" }, h("span", {}, "Text"), h("input", { type: "search", name: "q", value: asked.q, placeholder: "command, name or id", "data-search": true, spellcheck: "false" })),
+    field("Text", h("input", { type: "search", name: "q", value: asked.q, placeholder: "command, name or id", "data-search": true, spellcheck: "false" }), null, "grow"),
     select("state", "State", [option("", "any"), ...STATES.map((state) => option(state, state === "queued" ? "waiting" : state))]),
     select("worker", "Machine", [option("", "any"), ...names.map((name) => option(name, name))]),
-    h("label", { class: "field short rest" }, h("span", {}, "Exit code"), h("input", { type: "text", inputmode: "numeric", pattern: "[0-9]{1,3}", name: "exit_code", value: asked.exit_code, placeholder: "any" })),
+    field("Exit code", h("input", { type: "text", inputmode: "numeric", pattern: "[0-9]{1,3}", name: "exit_code", value: asked.exit_code, placeholder: "any" }), null, "short rest"),
     day("since", "From"),
     day("until", "To"),
     h("button", { class: "button more", type: "button", on: { click: (event) => event.target.form.classList.add("open") } }, "More"),

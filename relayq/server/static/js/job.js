@@ -129,7 +129,7 @@ function timeline(seen) {
       "li",
       { class: `step step-${/^[a-z_]+$/.test(step.what) ? step.what : "other"}` },
       h("span", { class: "step-icon" }, icon(glyph)),
-      h("div", {}, h("span", { class: "step-text" }, step.text ?? step.what), step.attempt ? h("span", { class: "dim" }, ` attempt ${step.attempt}`) : null),
+      h("div", {}, h("span", { class: "step-text" }, step.text ?? step.what), step.attempt && seen.attempts > 1 && !/attempt/.test(step.text) ? h("span", { class: "dim" }, ` (attempt ${step.attempt})`) : null),
       h("time", { title: instant(step.at) }, clockTime(step.at)),
     );
   });

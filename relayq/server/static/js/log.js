@@ -187,7 +187,7 @@ export class Log {
     if (this.wanted) {
       const all = this.shown.reduce((sum, line) => sum + (line.plain.toLowerCase().includes(this.wanted) ? 1 : 0), 0);
       parts.push(`${all.toLocaleString()} of ${this.shown.length.toLocaleString()} lines fit`);
-    } else parts.push(`${this.shown.length.toLocaleString()} lines`);
+    } else parts.push(`${this.shown.length.toLocaleString()} ${this.shown.length === 1 ? "line" : "lines"}`);
     if (this.lines.dropped) parts.push(`${this.lines.dropped.toLocaleString()} earlier ones only in the download`);
     if (this.lines.missing) parts.push(`${this.lines.missing.toLocaleString()} bytes not kept`);
     this.count.textContent = text || parts.join(" · ");

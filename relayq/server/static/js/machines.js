@@ -6,7 +6,7 @@ import { icon } from "./icons.js";
 import { machinePath } from "./rows.js";
 import { machineState } from "./states.js";
 import { clockTime } from "./time.js";
-import { ask, badge, bar, button, notice } from "./ui.js";
+import { ask, badge, bar, button, field, notice } from "./ui.js";
 
 /** The card. */
 export function machineCard(machine, heading = "h3") {
@@ -111,7 +111,7 @@ async function pause(machine, path) {
   const fields = [
     h("p", {}, "What runs there goes on; it takes nothing new."),
     h("fieldset", {}, h("legend", {}, "For how long?"), choice("3600", "1 hour", true), choice("morning", "until tomorrow, 08:00", false), choice("", "until it is resumed", false)),
-    h("label", { class: "field" }, h("span", {}, "Note (optional)"), h("input", { type: "text", name: "note", maxlength: "200", placeholder: "I need it for a film" })),
+    field("Note (optional)", h("input", { type: "text", name: "note", maxlength: "200", placeholder: "I need it for a film" })),
   ];
   const answer = await ask(`Pause ${machine.name}`, fields, "Pause");
   if (!answer) return;

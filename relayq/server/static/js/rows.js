@@ -72,7 +72,7 @@ export function waitingRow(job) {
 /** The buttons a waiting job has. */
 export function waysOut(job) {
   const ways = job.way_out?.length ? job.way_out : [{ verb: "cancel", label: "Cancel" }];
-  return ways.map((way) => (way.verb === "cancel" ? cancelButton(job) : button(capital(way.label), () => takeWayOut(job, way), { kind: "small", glyph: "elsewhere", writes: true, key: way.verb })));
+  return ways.map((way) => (way.verb === "cancel" ? cancelButton(job) : button(capital(way.label), () => takeWayOut(job, way), { kind: "small", glyph: way.verb === "resume" ? "run" : "elsewhere", writes: true, key: way.verb })));
 }
 
 async function takeWayOut(job, way) {

@@ -4,7 +4,7 @@ import { post, session } from "./api.js";
 import { h } from "./dom.js";
 import { link } from "./live.js";
 import { jobPath } from "./rows.js";
-import { button, notice } from "./ui.js";
+import { button, field, notice } from "./ui.js";
 
 /** The page; ?on=NAME chooses the machine. */
 export function submit({ go, query }) {
@@ -32,7 +32,6 @@ export function submit({ go, query }) {
 function form(send, query) {
   const machines = link.overview?.machines ?? [];
   const offers = [...new Set(machines.flatMap((it) => [...(it.labels ?? []), ...(it.capabilities ?? []).filter((c) => c.works !== false).map((c) => c.name)]))].sort();
-  const field = (label, input, hint) => h("label", { class: "field" }, h("span", {}, label), input, hint ? h("small", {}, hint) : null);
   const text = (name, props = {}) => h("input", { type: "text", name, autocomplete: "off", spellcheck: "false", ...props });
   const on = h("select", { name: "on" }, h("option", { value: "" }, "whichever fits"), machines.map((it) => h("option", { value: it.name }, it.online ? it.name : `${it.name} (${it.state})`)));
   on.value = query.get("on") ?? "";

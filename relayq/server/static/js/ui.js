@@ -58,6 +58,14 @@ export function ask(title, fields, yes, tone = "primary") {
   });
 }
 
+/** A labelled field; its hint is a description, no part of its name. */
+export function field(label, input, hint = null, kind = "") {
+  const id = `field-${input.name}`;
+  input.id = id;
+  if (hint) input.setAttribute("aria-describedby", `${id}-hint`);
+  return h("div", { class: `field ${kind}` }, h("label", { for: id }, label), input, hint ? h("small", { id: `${id}-hint` }, hint) : null);
+}
+
 /** Put text into the clipboard, also where the browser allows that only from a selection. */
 export async function copy(text, what = "Copied") {
   try {
