@@ -45,6 +45,11 @@ def shorten(text: str, width: int) -> str:
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
+def plain(text: str, *, lines: bool = False) -> str:
+    """The text without what could steer a terminal: titles and messages come from jobs."""
+    return "".join(c if c.isprintable() or (lines and c == "\n") else "?" for c in text)
+
+
 def _least(cells: Sequence[str]) -> int:
     """How narrow a column of names may be."""
     different, width = len(set(cells)), NAME_WIDTH

@@ -30,6 +30,7 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Machines": {
         "status": ("status", "Show the broker, the workers and what waits."),
+        "top": ("top", "See machines and jobs live."),
         "workers": ("workers", "List the workers."),
         "pause": ("pause", "Have a worker take nothing new for a while."),
         "drain": ("drain", "Have a worker finish what it runs and take nothing new."),

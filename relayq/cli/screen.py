@@ -65,11 +65,7 @@ def say_pairs(pairs: Mapping[str, str | None]) -> None:
         click.echo(f"{name.ljust(width)}  {plain(value)}")
 
 
-def plain(text: str, *, lines: bool = False) -> str:
-    """The text without what could steer a terminal: titles and messages come from jobs."""
-    return "".join(c if c.isprintable() or (lines and c == "\n") else "?" for c in text)
-
-
+plain = columns.plain
 shorten = columns.shorten
 
 

@@ -1,0 +1,1 @@
+"""The live view in the terminal; alone needs Textual (the extra "top")."""
