@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 DEFAULT_OUTPUT_BYTES = 1 << 20  #: kept of a job's output, head and tail together
 DEFAULT_KILL_GRACE = 10.0  #: seconds between TERM and KILL
@@ -268,6 +268,37 @@ class Quarantine:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Readings:
+    """How a worker's machine is: shares are 0 … 1; what cannot be read there is None."""
+
+    cpu: float | None = None  #: of all cores, since the last reading
+    memory: float | None = None
+    disk: float | None = None  #: where RELAYQ_HOME is
+    temperature: float | None = None  #: °C, of the processor
+    throttled: str | None = None  #: what slows a Raspberry Pi down
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Queue:
+    """What waits in a lane."""
+
+    lane: str
+    waiting: int
+    oldest_at: float | None  #: when the first in line was submitted
+
+
+class Event(NamedTuple):
+    """A change of a job, as the store tells it to who follows all of them."""
+
+    job: str
+    state: str
+    worker: str
+    at: float = 0.0  #: seconds since the epoch, by the store's clock
+    lost: bool = False  #: the lease of its attempt ran out
+    rung_for: float | None = None  #: seconds between the ring and this claim, if it answered one
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerState:
     """A known worker and what the store knows of it now."""
 
@@ -277,6 +308,7 @@ class WorkerState:
     running: int  #: attempts it holds
     left: bool = False  #: it has said goodbye
     load: float | None = None
+    readings: Readings = Readings()
     paused: Pause | None = None
     quarantined: Quarantine | None = None
     held_back: str | None = None  #: why it takes nothing new by its own choice, as the end of a sentence

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import relayq
-from relayq.model import WorkerState
+from relayq.heartbeats import QUARTERS
+from relayq.model import Readings, WorkerState
 from relayq.monitoring.explaining import absence, state_word
-
-QUARTERS = 96  #: quarter hours of a day
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,11 +60,11 @@ class Machine:
     pause: PauseRow | None
 
 
-def machine(worker: WorkerState, now: float) -> Machine:
-    """The card of a worker."""
+def machine(worker: WorkerState, now: float, heartbeats: Sequence[float | None] = ()) -> Machine:
+    """The card of a worker; `heartbeats` as the store has them."""
     info = worker.info
     system, _, arch = info.system.partition(" ")
-    pause = worker.paused
+    pause, read = worker.paused, worker.readings if worker.online else Readings()
     return Machine(
         name=info.name,
         system=system,
@@ -83,13 +83,13 @@ def machine(worker: WorkerState, now: float) -> Machine:
         capabilities=tuple(
             CapabilityRow(name=name, version=None, works=True, why_not=None) for name in info.capabilities
         ),
-        cpu=None,
-        memory=None,
-        disk=None,
+        cpu=read.cpu,
+        memory=read.memory,
+        disk=read.disk,
         load=worker.load,
-        temperature=None,
-        throttled=None,
-        heartbeats=(None,) * QUARTERS,
+        temperature=read.temperature,
+        throttled=read.throttled,
+        heartbeats=tuple(heartbeats) or (None,) * QUARTERS,
         pause=PauseRow(until=pause.until, by=pause.by, note=pause.note, draining=pause.draining) if pause else None,
     )
 

@@ -15,6 +15,7 @@ from relayq.monitoring.rows import JobRow, job_rows
 from relayq.placement import requirement
 from relayq.store import Store
 
+Heartbeats = Mapping[str, tuple[float | None, ...]]
 RUNNING, WAITING, LAST = 50, 50, 20  #: rows shown
 
 
@@ -52,9 +53,13 @@ class Overview:
     last: tuple[JobRow, ...]  #: that have ended, newest first
 
 
-def overview(store: Store, url: str | None = None) -> Overview:
-    """How things are, in a handful of round trips. Raises BrokerUnavailable; see `unreachable`."""
+def overview(store: Store, url: str | None = None, heartbeats: Heartbeats | None = None) -> Overview:
+    """How things are, in a handful of round trips (one less with `heartbeats`).
+
+    Raises BrokerUnavailable; see `unreachable`.
+    """
     now, workers = store.workers()
+    beats = store.heartbeats() if heartbeats is None else heartbeats
     counts = store.counts()
     running = store.page(states=[State.RUNNING], limit=RUNNING) if counts[State.RUNNING] else []
     waiting = store.page(states=[State.QUEUED], limit=WAITING, oldest=True) if counts[State.QUEUED] else []
@@ -65,7 +70,7 @@ def overview(store: Store, url: str | None = None) -> Overview:
         sentence=sentence(workers, waiting, counts, now),
         broker=BrokerRow(url=url and mask(url), online=True, error=None),
         counts=Counts(**{str(state): count for state, count in counts.items()}),
-        machines=tuple(machine(worker, now) for worker in workers),
+        machines=tuple(machine(worker, now, beats.get(worker.info.name, ())) for worker in workers),
         running=rows[: len(running)],
         waiting=rows[len(running) : len(running) + len(waiting)],
         last=rows[len(running) + len(waiting) :],

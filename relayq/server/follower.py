@@ -8,14 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from relayq.errors import BrokerUnavailable
+from relayq.model import Event
 from relayq.store import Store
 
 log = logging.getLogger("relayq.server")
 
 READ = 3.0  #: seconds one reading may take
 AGAIN = 0.5  #: seconds until a broker that is away is asked again
-
-Event = tuple[str, str, str]  #: job id, its state, its worker
 
 
 class Listener(Protocol):

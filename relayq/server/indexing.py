@@ -8,8 +8,7 @@ import time
 from collections.abc import Sequence
 
 from relayq.errors import BrokerUnavailable
-from relayq.model import State
-from relayq.server.follower import Event
+from relayq.model import Event, State
 from relayq.server.index import Index
 from relayq.store import Store
 
@@ -56,7 +55,7 @@ class Indexer:
     def heard(self, events: Sequence[Event], cursor: str) -> None:
         """Some changes."""
         before, self._cursor = self._cursor, cursor
-        last = {id: (id, State(state), worker) for id, state, worker in events}
+        last = {event.job: (event.job, State(event.state), event.worker) for event in events}
         ended = [id for id, (_, state, _) in last.items() if state.ended]
         unknown = self._index.move([row for row in last.values() if not row[1].ended])
         self._take(ended + sorted(unknown))

@@ -16,11 +16,13 @@ from contextlib import contextmanager, suppress
 from pydantic import TypeAdapter
 
 from relayq.errors import BrokerUnavailable
+from relayq.model import Event
 from relayq.monitoring import Overview, overview
-from relayq.server.follower import Event
+from relayq.monitoring.overview import Heartbeats
 from relayq.store import Store
 
 EVERY = 0.25  #: seconds between two frames at least
+BEATS = 15.0  #: seconds until the heartbeats of the day are asked for again
 REFRESH = 2.0  #: seconds until the overview is made anew though no job has changed: machines do
 
 _OVERVIEW = TypeAdapter(Overview)
@@ -46,6 +48,8 @@ class Live:
         self._changed = asyncio.Event()
         self._clients: set[Client] = set()
         self._of_job: dict[str, set[Client]] = defaultdict(set)
+        self._beats: Heartbeats = {}
+        self._beats_at = 0.0  #: (monotonic) when they are asked for again
         self.frame = b""  #: the newest
         self.number = 0  #: of the frame
 
@@ -80,7 +84,7 @@ class Live:
         """Some jobs have changed."""
         del cursor
         if self._clients and self._loop is not None:
-            jobs = {job for job, _, _ in events}
+            jobs = {event.job for event in events}
             self._loop.call_soon_threadsafe(self._hear, jobs)
 
     def away(self, error: BrokerUnavailable | None) -> None:
@@ -117,7 +121,10 @@ class Live:
 
     def _one(self) -> bytes:
         try:
-            return event("overview", _OVERVIEW.dump_json(overview(self._store, self._url)))
+            if time.monotonic() >= self._beats_at:
+                self._beats, self._beats_at = self._store.heartbeats(), time.monotonic() + BEATS
+            seen = overview(self._store, self._url, self._beats)
+            return event("overview", _OVERVIEW.dump_json(seen))
         except BrokerUnavailable as error:
             return trouble(error)
 

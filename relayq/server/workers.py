@@ -45,7 +45,8 @@ class Joining:
 def list_workers(tools: ToolsOf) -> Workers:
     """All of them."""
     now, found = tools.store.workers()
-    return Workers(now, tuple(machine(worker, now) for worker in found))
+    beats = tools.store.heartbeats()
+    return Workers(now, tuple(machine(worker, now, beats.get(worker.info.name, ())) for worker in found))
 
 
 @router.get("/workers/{name}")
@@ -105,7 +106,7 @@ def _machine(tools: Tools, name: str) -> Machine:
     worker = next((worker for worker in found if worker.info.name == name), None)
     if worker is None:
         raise NoSuchWorker(f'no worker is called "{name}". See: relayq workers')
-    return machine(worker, now)
+    return machine(worker, now, tools.store.heartbeats().get(name, ()))
 
 
 def _found_at(request: Request, tools: Tools) -> str:

@@ -15,12 +15,15 @@ from relayq.model import (
     Bell,
     Change,
     Chunk,
+    Event,
     Held,
     Job,
     JobSpec,
     Outcome,
     Output,
     Pulse,
+    Queue,
+    Readings,
     State,
     WorkerInfo,
     WorkerState,
@@ -190,6 +193,7 @@ class Store(Protocol):
         held: Sequence[Held] = (),
         *,
         load: float | None = None,
+        readings: Readings | None = None,
         held_back: str | None = None,
         said_at: float | None = None,
         asking: Sequence[str] = (),
@@ -249,6 +253,14 @@ class Store(Protocol):
         """The store's time, and every known worker by name."""
         ...
 
+    def heartbeats(self) -> Mapping[str, tuple[float | None, ...]]:
+        """By worker, the share of each of the last 96 quarter hours it was there, oldest first; None: not known."""
+        ...
+
+    def queues(self) -> list[Queue]:
+        """What waits, by lane."""
+        ...
+
     # waiting
     def watch(self, inbox: str, ids: Sequence[str], *, output: bool = False) -> list[Job]:
         """Have `inbox` hear of these jobs' ends (or of their output); answers those that have ended already."""
@@ -263,8 +275,8 @@ class Store(Protocol):
         """
         ...
 
-    def events(self, cursor: str, timeout: float, limit: int = 1000) -> tuple[str, list[tuple[str, str, str]]]:
-        """Block for changes of any job: (job id, state, worker). Cursor "0" starts with the oldest that is kept."""
+    def events(self, cursor: str, timeout: float, limit: int = 1000) -> tuple[str, list[Event]]:
+        """Block for changes of any job. Cursor "0" starts with the oldest that is kept."""
         ...
 
     def events_kept(self) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from typing import Any
 from relayq.model import (
     Attempt,
     Chunk,
+    Event,
     Held,
     Job,
     JobSpec,
@@ -22,6 +23,7 @@ from relayq.model import (
     Outcome,
     Pause,
     Quarantine,
+    Readings,
     Reason,
     State,
     WorkerInfo,
@@ -184,6 +186,39 @@ def pause_from_text(text: bytes, until: bytes, now: float) -> Pause | None:
         by=data.get("by"),
         note=data.get("note"),
     )
+
+
+def readings_to_text(readings: Readings) -> str:
+    """What is known, short."""
+    known = ((f.name, getattr(readings, f.name)) for f in fields(readings))
+    return dumps({name: round(v, 3) if isinstance(v, float) else v for name, v in known if v is not None})
+
+
+def readings_from_text(text: bytes) -> Readings:
+    """How a machine is; fields of a newer release are ignored."""
+    data: Json = json.loads(text) if text else {}
+    return Readings(**{k: v for k, v in data.items() if k in Readings.__dataclass_fields__})
+
+
+def event_from_row(entry: str, row: list[bytes]) -> Event:
+    """An entry of the stream: its id begins with milliseconds."""
+    said = {row[n].decode(): row[n + 1].decode() for n in range(0, len(row), 2)}
+    rung = said.get("rung")
+    return Event(
+        job=said["job"],
+        state=said["what"],
+        worker=said["worker"],
+        at=int(entry.partition("-")[0]) / 1000,
+        lost="lost" in said,
+        rung_for=float(rung) if rung else None,
+    )
+
+
+def beats_from_flat(flat: list[bytes]) -> tuple[dict[int, float], int | None]:
+    """Quarter hour → seconds a worker was there; and the first of all."""
+    beats = {flat[n].decode(): int(flat[n + 1]) for n in range(0, len(flat), 2)}
+    since = beats.pop("since", None)
+    return {int(quarter): milliseconds / 1000 for quarter, milliseconds in beats.items()}, since
 
 
 def quarantine_from_text(text: bytes) -> Quarantine | None:

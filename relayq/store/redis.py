@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from relayq import heartbeats
 from relayq.errors import (
     BrokerUnavailable,
     IdTaken,
@@ -26,12 +27,15 @@ from relayq.model import (
     Bell,
     Change,
     Chunk,
+    Event,
     Held,
     Job,
     JobSpec,
     Outcome,
     Output,
     Pulse,
+    Queue,
+    Readings,
     State,
     WorkerInfo,
     WorkerState,
@@ -232,12 +236,14 @@ class RedisStore:
         held: Sequence[Held] = (),
         *,
         load: float | None = None,
+        readings: Readings | None = None,
         held_back: str | None = None,
         said_at: float | None = None,
         asking: Sequence[str] = (),
     ) -> Pulse:
         args: list[Any] = [worker, incarnation, "" if load is None else f"{load:.2f}", held_back or ""]
-        args += ["" if said_at is None else said_at, " ".join(asking), len(held)]
+        args += ["" if said_at is None else said_at, " ".join(asking)]
+        args += [codec.readings_to_text(readings) if readings else "", len(held)]
         for h in held:
             args += [h.job, h.number, h.nonce, codec.progress_to_text(h)]
         answer = self._call("pulse", *args)
@@ -325,10 +331,27 @@ class RedisStore:
                 paused=codec.pause_from_text(paused, until, now),
                 quarantined=codec.quarantine_from_text(quarantined),
                 held_back=held_back.decode() or None,
+                readings=codec.readings_from_text(readings),
             )
-            for info, seen_at, running, load, paused, until, quarantined, held_back, left_at in _rows(answer[1:], 9)
+            for info, seen_at, running, load, paused, until, quarantined, held_back, left_at, readings in _rows(
+                answer[1:], 10
+            )
         ]
         return now, sorted(states, key=lambda state: state.info.name)
+
+    def heartbeats(self) -> dict[str, tuple[float | None, ...]]:
+        answer = self._call("heartbeats")
+        now = float(answer[0])
+        rows = ((name.decode(), codec.beats_from_flat(beats)) for name, beats in _rows(answer[1:], 2))
+        return {name: heartbeats.day(beats, since, now) for name, (beats, since) in rows}
+
+    def queues(self) -> list[Queue]:
+        rows = _rows(self._call("queues")[1:], 3)
+        found = [
+            Queue(lane=lane.decode(), waiting=int(waiting), oldest_at=float(oldest) if oldest else None)
+            for lane, waiting, oldest in rows
+        ]
+        return sorted(found, key=lambda queue: queue.lane)
 
     # ── waiting ──
 
@@ -345,11 +368,11 @@ class RedisStore:
             changes.append(_change(row, known))
         return cursor, changes
 
-    def events(self, cursor: str, timeout: float, limit: int = 1000) -> tuple[str, list[tuple[str, str, str]]]:
+    def events(self, cursor: str, timeout: float, limit: int = 1000) -> tuple[str, list[Event]]:
         happened = []
         for entry, row in self._read_stream("relayq:events", cursor, timeout, limit):
             cursor = entry
-            happened.append((row[1].decode(), row[3].decode(), row[5].decode()))
+            happened.append(codec.event_from_row(entry, row))
         return cursor, happened
 
     def events_kept(self) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from relayq.placement import eligible, lane_for
 from relayq.spec import make_spec
 from relayq.store import Claim, NewJob, Registered, Store
 from relayq.supervisor.messages import SessionClosed, SupervisorError
-from relayq.worker import attempt, awake, ending, facts, selftest, workspace
+from relayq.worker import attempt, awake, ending, facts, readings, selftest, workspace
 from relayq.worker.answers import LOOK_EVERY, PREFIX, Answers, Write
 from relayq.worker.chores import Chore, Chores
 from relayq.worker.cpu import CpuWatch
@@ -90,6 +90,7 @@ class Agent:
         self._bridge = Chores(Chore(pulse_interval(settings.lease_floor), self._keep_what_runs))
         self._hearing = Hearing(slots)
         self._quarantined = False
+        self._readings = readings.ReadingsWatch(settings.home)
         self._cpu = CpuWatch(settings.home, settings.cpu_threshold) if settings.cpu_threshold else None
 
     # ── life ──
@@ -131,8 +132,10 @@ class Agent:
             replaced=self._replaced,
             answered=self._answered,
             held_back=lambda: self._cpu.reason if self._cpu else None,
+            readings=self._readings.take,
         )
         chores = [Chore(LOOK_EVERY, self._answers.overdue), Chore(TEST_EVERY, self._test_if_quarantined)]
+        chores.append(Chore(readings.LOOK_EVERY, self._readings.look))
         if self._cpu is not None:
             chores.append(Chore(pulse_interval(self._settings.lease_floor), self._cpu.look))
         if caffeinate := awake.program():

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from relayq.errors import BrokerUnavailable, Replaced
 from relayq.lifecycle import freeze_margin, pulse_interval, term_without_broker
-from relayq.model import Held, Pulse, WorkerInfo
+from relayq.model import Held, Pulse, Readings, WorkerInfo
 from relayq.placement import eligible
 from relayq.store import Store
 from relayq.supervisor.client import Session
@@ -44,6 +44,7 @@ class Pulser(threading.Thread):
         replaced: Callable[[], None],
         answered: Callable[[Pulse], None],
         held_back: Callable[[], str | None],
+        readings: Callable[[], Readings | None],
     ) -> None:
         super().__init__(name="relayq-pulse", daemon=True)
         self._store = store
@@ -58,6 +59,7 @@ class Pulser(threading.Thread):
         self._replaced = replaced
         self._answered = answered
         self._held_back = held_back
+        self._readings = readings
         self._due = threading.Event()
         self._next_due = math.inf  #: seconds until something is due in the store, which only calls make happen
         self._over = False
@@ -101,6 +103,7 @@ class Pulser(threading.Thread):
             self._info.incarnation,
             [self._holding.telling(attempt) for attempt in held],
             load=os.getloadavg()[0],
+            readings=self._readings(),
             held_back=self._held_back(),
             said_at=self._store_ahead + sent_at,
             asking=asking,

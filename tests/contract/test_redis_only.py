@@ -17,6 +17,8 @@ from relayq.store import NewJob, scripts
 from relayq.store.redis import RedisStore
 from tests.conftest import free_port
 
+from .conftest import Bench, Clock
+
 DONE = Outcome(reason=Reason.EXITED, exit_code=0, stdout_bytes=6, duration=0.004)
 
 
@@ -225,3 +227,28 @@ def test_expired_jobs_leave_the_indexes(redis_url: str, admin: redis.Redis) -> N
         assert store._redis.zcard(f"relayq:{index}") == 0
     assert int(store._redis.get("relayq:output_bytes")) == 0
     store.close()
+
+
+def test_a_claim_says_how_long_after_its_ring_it_came(redis_url: str, admin: redis.Redis) -> None:
+    """The server measures rings by it; a ring that was in vain is forgotten."""
+    clock = Clock()
+    bench = Bench(RedisStore(redis_url, clock=clock), clock)
+    inc = bench.worker()
+    bench.submit("a")
+    clock.now += 0.25
+    assert bench.claim("w", inc)
+    assert bench.claim("w", inc) is None
+    bench.submit("b")
+    clock.now += 1
+    other = bench.worker("x", slots=1)
+    assert bench.claim("x", other)
+    assert bench.claim("w", inc) is None
+    clock.now += 3
+    admin.delete("relayq.ring.w")  # heard
+    bench.submit("c")
+    clock.now += 0.5
+    assert bench.claim("w", inc)
+    _, events = bench.store.events("0", 1.0)
+    claims = [(event.job, event.rung_for) for event in events if event.state == "running" and not event.lost]
+    assert claims == [("a", 0.25), ("b", 0.0), ("c", 0.5)]
+    bench.store.close()

@@ -17,7 +17,7 @@ from relayq.errors import (
     StaleAttempt,
     UnknownJob,
 )
-from relayq.model import Bell, Chunk, Held, JobSpec, OnLost, Outcome, Reason, State
+from relayq.model import Bell, Chunk, Held, JobSpec, OnLost, Outcome, Readings, Reason, State
 from relayq.placement import lane_for
 from relayq.store import NewJob, Unserved
 from relayq.store.memory import MemoryStore
@@ -798,7 +798,72 @@ def test_events_tell_every_change(bench: Bench) -> None:
     assert claim is not None
     bench.store.finish("w", inc, claim.held, DONE)
     _, events = bench.store.events(cursor, 1.0)
-    assert events == [("a", "queued", ""), ("a", "running", "w"), ("a", "succeeded", "w")]
+    told = [(event.job, event.state, event.worker) for event in events]
+    assert told == [("a", "queued", ""), ("a", "running", "w"), ("a", "succeeded", "w")]
+
+
+def test_events_tell_of_leases_that_ran_out(bench: Bench) -> None:
+    """The server counts them."""
+    inc, watcher = bench.worker(), bench.worker("x", slots=1)
+    bench.submit("a")
+    assert bench.claim("w", inc)
+    cursor = bench.store.events_kept()[1]
+    for _ in range(4):
+        bench.clock.now += 4
+        bench.store.pulse("x", watcher)
+    _, events = bench.store.events(cursor, 1.0)
+    assert [(event.state, event.worker, event.lost) for event in events] == [("running", "w", True)]
+
+
+def test_the_last_event_that_is_kept_is_where_following_begins(bench: Bench) -> None:
+    """Between two readings nothing is missed."""
+    bench.submit("a")
+    oldest, newest = bench.store.events_kept()
+    assert [event.job for event in bench.store.events(oldest, 0.01)[1]] == ["a"]
+    bench.submit("b")
+    assert [event.job for event in bench.store.events(newest, 0.01)[1]] == ["b"]
+
+
+def test_heartbeats_say_which_quarter_hours_a_worker_was_there(bench: Bench) -> None:
+    """A day of it, and no more is kept."""
+    bench.clock.now = 1_800_000_000.0  # a quarter hour begins
+    inc = bench.worker()
+    for _ in range(225):
+        bench.clock.now += 4
+        bench.store.pulse("w", inc)
+    bench.clock.now += 1800
+    bench.store.pulse("w", inc)
+    bench.clock.now += 4
+    bench.store.pulse("w", inc)
+    day = bench.store.heartbeats()["w"]
+    assert (len(day), day[:92]) == (96, (None,) * 92)
+    assert day[92] == pytest.approx(1.0, abs=0.01)
+    assert day[93:95] == (pytest.approx(0.0, abs=0.01), 0.0)
+    assert day[95] == 1.0
+    bench.clock.now += 3 * 86400
+    assert bench.store.heartbeats()["w"] == (0.0,) * 96
+
+
+def test_readings_stay_until_there_are_others(bench: Bench) -> None:
+    """They come with every fourth pulse."""
+    inc = bench.worker()
+    read = Readings(cpu=0.25, memory=0.5, disk=0.125, temperature=51.5, throttled="under-voltage")
+    bench.store.pulse("w", inc, readings=read)
+    bench.store.pulse("w", inc)
+    assert bench.store.workers()[1][0].readings == read
+
+
+def test_what_waits_is_told_by_lane(bench: Bench) -> None:
+    """With the age of the first in line."""
+    bench.submit("a")
+    bench.clock.now += 5
+    bench.submit("b")
+    bench.submit("c", on="mac")
+    queues = {queue.lane: queue for queue in bench.store.queues()}
+    assert (queues["any"].waiting, queues["on:mac"].waiting) == (2, 1)
+    oldest = queues["any"].oldest_at
+    assert oldest is not None
+    assert bench.clock.now - oldest == pytest.approx(5, abs=0.1)
 
 
 def test_a_stranger_cannot_finish_an_attempt(bench: Bench) -> None:

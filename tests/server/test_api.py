@@ -66,6 +66,18 @@ def test_the_overview_has_machines_and_what_runs_waits_and_has_ended(server: Ser
     assert {job["id"] for job in client.get("/api/v1/overview").json()["last"]} == {first, second}
 
 
+def test_a_machine_tells_how_it_is(server: Server, fleet: Fleet) -> None:
+    """With its pulse, within seconds of its start."""
+    fleet.start("w")
+    client = server.client()
+
+    def told() -> bool:
+        machine = client.get("/api/v1/workers/w").json()
+        return machine["memory"] is not None and machine["disk"] is not None and machine["heartbeats"][95] is not None
+
+    wait_until(told, 15)
+
+
 def test_a_machine_is_paused_and_resumed(server: Server, fleet: Fleet) -> None:
     """With who and why, as everywhere."""
     fleet.start("w")

@@ -17,6 +17,7 @@ from relayq.worker.cpu import CpuWatch
 from relayq.worker.hearing import DEAF_AFTER, Hearing
 from relayq.worker.holding import Holding
 from relayq.worker.output import SEND_BYTES, Unsent, batches
+from relayq.worker.readings import ReadingsWatch, hottest, throttles
 from tests.conftest import wait_until
 
 
@@ -147,3 +148,30 @@ def test_only_macs_are_kept_awake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
     monkeypatch.setattr(awake, "_CAFFEINATE", "/bin/sh")
     assert awake.program() == "/bin/sh"
+
+
+def test_the_processors_own_sensor_is_believed_first() -> None:
+    """A disk, or a broken sensor, is not the processor."""
+    assert hottest({"nvme": [70.0], "cpu_thermal": [51.5, 48.0]}) == 51.5
+    assert hottest({"nvme": [40.0]}) == 40.0
+    assert hottest({"cpu_thermal": [0.0], "acpitz": [-273.0, 999.0]}) is None
+
+
+def test_what_slows_a_pi_down_is_said_in_words() -> None:
+    """Only what is so now, not what was."""
+    assert throttles(0x50005) == "under-voltage, throttled"
+    assert throttles(0x50000) is None
+
+
+def test_a_reading_is_taken_once(tmp_path: Path) -> None:
+    """Pulses between two readings are as small as before."""
+    watch = ReadingsWatch(tmp_path)
+    assert watch.take() is None
+    watch.look()
+    read = watch.take()
+    assert read is not None
+    assert read.memory is not None
+    assert 0 < read.memory <= 1
+    assert read.disk is not None
+    assert 0 <= read.disk <= 1
+    assert watch.take() is None

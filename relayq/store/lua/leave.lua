@@ -26,6 +26,6 @@ if worker_named(worker).online or call('ZCARD', K .. 'held:' .. worker) > 0 then
 for _, lane in ipairs(call('SMEMBERS', K .. 'serves:' .. worker)) do call('SREM', K .. 'servers:' .. lane, worker) end
 local queue = call('HGET', key, 'queue')
 if queue then call('DEL', queue) end
-call('DEL', K .. 'serves:' .. worker, K .. 'left_out:' .. worker, key)
+call('DEL', K .. 'serves:' .. worker, K .. 'left_out:' .. worker, K .. 'beats:' .. worker, key)
 call('HDEL', K .. 'workers', worker)
 return 'ok'

@@ -1,25 +1,39 @@
 -- A worker's heartbeat: it is there, it holds these attempts.
 -- ARGV[5] worker, [6] incarnation, [7] load or '', [8] why it takes nothing new by its own choice, or '',
 --   [9] when it said so by its reckoning of our time, or '', [10] nonces of its claims on their way,
---   [11] count, then id, number, nonce, progress (JSON or '') of each
+--   [11] how its machine is (JSON) or '' for as before, [12] count, then id, number, nonce, progress (JSON or '') of each
 -- Answers {'replaced'} | {'ok', now, lanes version, '1' if work is waiting, terms, superseded, cancelled,
 --   why it is quarantined (JSON) or '', rings that wait in its queue, '1' if it has to announce what it runs,
 --   seconds until something is due or ''}
 local worker = ARGV[5]
 local key = K .. 'worker:' .. worker
 if call('HGET', key, 'incarnation') ~= ARGV[6] then return {'replaced'} end
+-- Counts the time since the last pulse as time it was there, unless it was away or had said goodbye.
+local function beat(w)
+  local beats, quarter = K .. 'beats:' .. worker, math.floor(T / 900)
+  if not w.online then return call('HSETNX', beats, 'since', quarter) end
+  local more = math.floor(math.min(math.max(T - w.seen_at, 0), LEASE_FLOOR) * 1000)
+  if call('HINCRBY', beats, quarter, more) > more then return end
+  call('HSETNX', beats, 'since', quarter)
+  for _, old in ipairs(call('HKEYS', beats)) do
+    if old ~= 'since' and quarter - tonumber(old) >= 96 then call('HDEL', beats, old) end
+  end
+end
+
 look_for_epoch(true)
 local w = worker_named(worker)
 
+beat(w)
 -- Contact is unbroken while no two pulses in a row are missed.
 if T - (w.seen_at or 0) > LEASE_FLOOR * 10 / 15 then w.contact_since = T end
 call('HSET', key, 'seen_at', tostring(T), 'contact_since', tostring(w.contact_since), 'load', ARGV[7], 'grants', 0, 'left_at', '')
+if ARGV[11] ~= '' then call('HSET', key, 'readings', ARGV[11]) end
 if ARGV[8] ~= '' then call('HSET', key, 'held_back', ARGV[8]) else call('HDEL', key, 'held_back') end
 local unheard = call('LLEN', w.queue)
 
 local terms, superseded, cancelled, listed = {}, {}, {}, {}
-for n = 1, tonumber(ARGV[11]) do
-  local i = 12 + (n - 1) * 4
+for n = 1, tonumber(ARGV[12]) do
+  local i = 13 + (n - 1) * 4
   local id, number, nonce = ARGV[i], tonumber(ARGV[i + 1]), ARGV[i + 2]
   local j = load(id)
   if j and is_current(j, number, nonce) then

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from relayq import lifecycle
+from relayq import heartbeats, lifecycle
 from relayq.errors import IdTaken, Refused
 from relayq.lifecycle import LEASE_FLOOR, CancelRequested
-from relayq.model import Change, Job, JobSpec, Output, Pause, State, WorkerState
+from relayq.model import Change, Event, Job, JobSpec, Output, Pause, Queue, State, WorkerState
 from relayq.store import KEEP, OUTPUT_BUDGET, NewJob, Unserved
 from relayq.store.kept_output import KeptOutput
 from relayq.store.memory.workers import WorkerCalls
@@ -165,9 +165,25 @@ class MemoryStore(WorkerCalls):
                     paused=w.paused_at(now),
                     quarantined=w.quarantined,
                     held_back=w.held_back,
+                    readings=w.readings,
                 )
                 for name, w in sorted(self._workers.items())
             ]
+
+    def heartbeats(self) -> dict[str, tuple[float | None, ...]]:
+        with self._lock:
+            now = self._now()
+            return {name: heartbeats.day(w.beats, w.known_since, now) for name, w in sorted(self._workers.items())}
+
+    def queues(self) -> list[Queue]:
+        with self._lock:
+            found = []
+            for lane in sorted(self._lanes):
+                jobs = [job for job in self._jobs.values() if job.lane == lane and job.state is State.QUEUED]
+                line = [job for job in jobs if job.not_before is None]
+                first = min(line, key=lambda job: job.order, default=None)
+                found.append(Queue(lane=lane, waiting=len(line), oldest_at=first.place if first else None))
+            return found
 
     def watch(self, inbox: str, ids: Sequence[str], *, output: bool = False) -> list[Job]:
         with self._lock:
@@ -187,7 +203,7 @@ class MemoryStore(WorkerCalls):
             told = [c if c.job in known else Change(job=c.job, what=c.what) for c in changes]
             return str(int(cursor) + len(changes)), told
 
-    def events(self, cursor: str, timeout: float, limit: int = 1000) -> tuple[str, list[tuple[str, str, str]]]:
+    def events(self, cursor: str, timeout: float, limit: int = 1000) -> tuple[str, list[Event]]:
         with self._lock:
             start = len(self._events) if cursor == "$" else int(cursor)
             self._lock.wait_for(lambda: len(self._events) > start, timeout)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from relayq import lifecycle
 from relayq.errors import InvalidTransition, NoSuchWorker, Replaced, StaleAttempt, UnknownJob
 from relayq.lifecycle import Renewed
-from relayq.model import Bell, Change, Chunk, Held, Job, Pause, Quarantine, State, WorkerInfo
+from relayq.model import Bell, Change, Chunk, Event, Held, Job, Pause, Quarantine, Readings, State, WorkerInfo
 from relayq.store.kept_output import KeptOutput
 
 
@@ -25,6 +25,9 @@ class Worker:
     lanes: set[str] = field(default_factory=set)
     rings: int = 0  #: waiting in its queue
     load: float | None = None
+    readings: Readings = Readings()  # noqa: RUF009 (frozen)
+    beats: dict[int, float] = field(default_factory=dict)  #: quarter hour → seconds it was there
+    known_since: int | None = None  #: the first quarter hour
     paused: Pause | None = None
     quarantined: Quarantine | None = None
     held_back: str | None = None
@@ -74,7 +77,7 @@ class Tables:
         self._owners: dict[str, str] = {}
         self._watchers: dict[tuple[str, bool], set[str]] = defaultdict(set)
         self._inboxes: dict[str, list[Change]] = defaultdict(list)
-        self._events: list[tuple[str, str, str]] = []
+        self._events: list[Event] = []
         self._replies: dict[str, float] = {}
         self._patience: dict[str, float] = {}  #: waiting job → end of its queue_timeout
         self._epoch = 0
@@ -116,12 +119,12 @@ class Tables:
                 self._lanes.add(lane)
                 self._lanes_version += 1
 
-    def _save(self, job: Job) -> None:
+    def _save(self, job: Job, *, lost: bool = False) -> None:
         """Keep a changed job, and tell whoever wants to know."""
         self._jobs[job.id] = job
         if job.state is not State.RUNNING:
             self._leases.pop(job.id, None)
-        self._events.append((job.id, job.state, job.worker or ""))
+        self._events.append(Event(job.id, job.state, job.worker or "", self._now(), lost))
         if job.state is State.QUEUED and job.attempts and job.not_before is None:
             self._ring(job.lane, job.spec.prefer)
         if job.state.ended:

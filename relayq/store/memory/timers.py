@@ -39,7 +39,7 @@ class Timers(Epochs):
                 del self._leases[job.id]
                 after = lifecycle.apply(LeaseExpired(), job, now)
                 if after != job:
-                    self._save(after)
+                    self._save(after, lost=True)
                     self._ring(job.lane, job.spec.prefer)
             case "queue":
                 self._save(lifecycle.apply(lifecycle.QueueTimedOut(), job, now))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from relayq import lifecycle
+from relayq import heartbeats, lifecycle
 from relayq.errors import BrokerUnavailable, NameTaken, StaleAttempt
 from relayq.lifecycle import Event, Finished, GivenBack
-from relayq.model import Bell, Change, Chunk, Held, Job, Outcome, Pulse, Quarantine, Reason, WorkerInfo
+from relayq.model import Bell, Change, Chunk, Held, Job, Outcome, Pulse, Quarantine, Readings, Reason, WorkerInfo
 from relayq.store import Announced, Claim, Finish, Registered
 from relayq.store.kept_output import KeptOutput
 from relayq.store.memory.claims import Claims
@@ -37,6 +37,7 @@ class WorkerCalls(Claims):
             if there is not None:
                 new.paused, new.quarantined = there.paused, there.quarantined
                 new.misstarts, new.left_out = there.misstarts, there.left_out
+                new.readings, new.beats, new.known_since = there.readings, there.beats, there.known_since
             self._workers[info.name] = new
             adopted: dict[str, Held] = {}  # of two attempts at one job the later may have superseded the earlier
             for held in running:
@@ -158,6 +159,15 @@ class WorkerCalls(Claims):
                 why = event.outcome.message or "it could not start several jobs"
                 there.quarantined = Quarantine(since=now, why=why)
 
+    def _beat(self, there: Worker, now: float) -> None:
+        """The time since the last pulse was time it was there, unless it was away or had said goodbye."""
+        quarter = heartbeats.quarter_of(now)
+        there.known_since = quarter if there.known_since is None else there.known_since
+        if self._online(there, now):
+            more = min(max(now - there.seen_at, 0.0), self.lease_floor)
+            there.beats[quarter] = there.beats.get(quarter, 0.0) + more
+            there.beats = {q: s for q, s in there.beats.items() if quarter - q < heartbeats.QUARTERS}
+
     def pulse(
         self,
         worker: str,
@@ -165,6 +175,7 @@ class WorkerCalls(Claims):
         held: Sequence[Held] = (),
         *,
         load: float | None = None,
+        readings: Readings | None = None,
         held_back: str | None = None,
         said_at: float | None = None,
         asking: Sequence[str] = (),
@@ -176,6 +187,8 @@ class WorkerCalls(Claims):
             there.grants = 0
             if now - there.seen_at > lifecycle.reconcile_after(self.lease_floor):
                 there.contact_since = now
+            self._beat(there, now)
+            there.readings = readings or there.readings
             there.seen_at, there.left = now, False
             there.load, there.held_back, unheard = load, held_back, there.rings
             terms, superseded, cancelled = {}, [], []

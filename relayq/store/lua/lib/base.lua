@@ -21,7 +21,9 @@
 --   worker:NAME        hash     incarnation, slots, offers, seen_at, contact_since, load, queue, ring, channel, nudge;
 --                               paused (JSON), paused_until; quarantined (JSON); held_back (why it takes nothing by its
 --                               own choice); misstarts (jobs in a row it could not start); left_out_until;
---                               epoch in which it has said what it runs; grants (new leases since it was heard)
+--                               epoch in which it has said what it runs; grants (new leases since it was heard);
+--                               readings (JSON: how its machine is); rung_at (the ring it has not answered yet)
+--   beats:NAME         hash     quarter hour (since the epoch) → milliseconds it was there; since: the first of all
 --   left_out:NAME      zset     job id that worker could not start → until when it is not given that job again
 --   epoch              hash     number, run_id of the Redis process, pulse_at (the last pulse of anyone), settled_at
 --   silent             set      workers that were there when the epoch began and have not yet said what they run
@@ -92,9 +94,13 @@ local function tell(inboxes, ...)
   end
 end
 
-local function announce(j)
+-- A change, for who follows all of them; `why` and `value` say more: 'lost' of a lease that ran out, 'rung' how many
+-- seconds after its ring a worker claimed the job.
+local function announce(j, why, value)
   local a = current(j)
-  call('XADD', K .. 'events', 'MAXLEN', '~', 10000, '*', 'job', j.id, 'what', j.state, 'worker', a and a.worker or '')
+  local entry = {'job', j.id, 'what', j.state, 'worker', a and a.worker or ''}
+  if why then entry[7], entry[8] = why, value end
+  call('XADD', K .. 'events', 'MAXLEN', '~', 10000, '*', unpack(entry))
 end
 
 -- ── workers ─────────────────────────────────────────────────────────────────
@@ -142,6 +148,7 @@ local function ring(lane, count, prefer)
       return a.name < b.name
     end)
     call('LPUSH', free[1].queue, free[1].ring)
+    call('HSETNX', K .. 'worker:' .. free[1].name, 'rung_at', tostring(T))
     free[1].free = free[1].free - 1
     count = count - 1
     if free[1].free == 0 then table.remove(free, 1) end

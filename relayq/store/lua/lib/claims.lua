@@ -71,9 +71,16 @@ local function judge_offers(w)
   end)
 end
 
+-- A ring is answered, if in vain: how many seconds after it, or nil.
+local function answered(worker)
+  local at = call('HGET', K .. 'worker:' .. worker, 'rung_at')
+  if at then call('HDEL', K .. 'worker:' .. worker, 'rung_at') end
+  return at and string.format('%.3f', T - tonumber(at))
+end
+
 local function begin_next(j, worker, nonce)
   local a = current(j)
-  local doc = begin(j, worker, a and a.number + 1 or 1, nonce, T)
+  local doc = begin(j, worker, a and a.number + 1 or 1, nonce, T, answered(worker))
   return {call('HGET', K .. 'job:' .. j.id, 'spec'), doc, tostring(LEASE_FLOOR)}
 end
 
@@ -93,6 +100,7 @@ local function claim(w, nonce)
       local j = load(id)
       if j and j.state == 'queued' then return begin_next(j, w.name, nonce) end
     else
+      answered(w.name)
       return nil
     end
   end
@@ -110,7 +118,10 @@ local function ring_own(w)
     end
   end
   if best_offered(w, lanes, without) then count = count + 1 end
-  for _ = 1, math.min(count, free) - call('LLEN', w.queue) do call('LPUSH', w.queue, w.ring) end
+  for _ = 1, math.min(count, free) - call('LLEN', w.queue) do
+    call('LPUSH', w.queue, w.ring)
+    call('HSETNX', K .. 'worker:' .. w.name, 'rung_at', tostring(T))
+  end
   return count > 0
 end
 

@@ -153,7 +153,7 @@ local function lease_over(j)
   a.offered_at = T
   call('ZADD', K .. 'offers', order(j), j.id)
   save(j)
-  announce(j)
+  announce(j, 'lost', '1')
   ring(j.lane, 1, j.prefer)
 end
 
@@ -205,8 +205,8 @@ local function attempt_numbered(j, n)
   end
 end
 
--- A new attempt; answers the doc.
-local function begin(j, worker, number, nonce, claimed_at)
+-- A new attempt, `rung` seconds after its worker was rung; answers the doc.
+local function begin(j, worker, number, nonce, claimed_at, rung)
   local old = attempt_numbered(j, number - 2)
   if old then drop_output(j, old) end
   j.attempts = j.attempts or {}
@@ -218,6 +218,6 @@ local function begin(j, worker, number, nonce, claimed_at)
   call('ZADD', K .. 'held:' .. worker, claimed_at, j.id)
   call('ZADD', K .. 'ran:' .. worker, j.place, j.id)
   local doc = save(j)
-  announce(j)
+  if rung then announce(j, 'rung', rung) else announce(j) end
   return doc
 end
