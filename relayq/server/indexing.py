@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from relayq.errors import BrokerUnavailable
-from relayq.model import Event, State
+from relayq.model import Event, Job, State
 from relayq.server.index import Index
 from relayq.store import Store
 
 log = logging.getLogger("relayq.server")
+
+Happened = Callable[[Sequence[Event], Sequence[Job]], None]  #: changes, and the jobs that have ended with them
 
 PAGE = 500  #: jobs read at once
 CURSOR, COMPLETE = "cursor", "complete"
@@ -20,11 +22,15 @@ SWEEP_EVERY = 60.0  #: seconds between two looks for jobs that are kept no longe
 
 
 class Indexer:
-    """A listener of a follower of its own; pages are read in a thread, while events come in already."""
+    """A listener of a follower of its own; pages are read in a thread, while events come in already.
 
-    def __init__(self, store: Store, index: Index, keep: float) -> None:
+    `happened` hears the same, with the records.
+    """
+
+    def __init__(self, store: Store, index: Index, keep: float, happened: Happened) -> None:
         self._store = store
         self._index = index
+        self._happened = happened
         self._keep = keep
         self._cursor = ""
         self._filling: threading.Thread | None = None
@@ -58,8 +64,9 @@ class Indexer:
         last = {event.job: (event.job, State(event.state), event.worker) for event in events}
         ended = [id for id, (_, state, _) in last.items() if state.ended]
         unknown = self._index.move([row for row in last.values() if not row[1].ended])
-        self._take(ended + sorted(unknown))
+        jobs = self._take(ended + sorted(unknown))
         self._index.note(CURSOR, cursor)
+        self._happened(events, [job for job in jobs if job.state.ended])
         if len(events) >= PAGE and _order(self._store.events_kept()[0]) > _order(before):
             log.warning("events were missed: the index of jobs is filled anew")
             self._fill()
@@ -70,9 +77,13 @@ class Indexer:
         if error is None and _order(self._store.events_kept()[1]) < _order(self._cursor):
             self._fill()
 
-    def _take(self, ids: Sequence[str]) -> None:
+    def _take(self, ids: Sequence[str]) -> list[Job]:
+        taken = []
         for start in range(0, len(ids), PAGE):
-            self._index.save([job for job in self._store.get(ids[start : start + PAGE]) if job is not None])
+            jobs = [job for job in self._store.get(ids[start : start + PAGE]) if job is not None]
+            self._index.save(jobs)
+            taken += jobs
+        return taken
 
     def _sweep(self) -> None:
         if time.monotonic() >= self._sweep_at:

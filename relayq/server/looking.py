@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
 import relayq
@@ -32,6 +33,17 @@ def look(tools: ToolsOf) -> Overview:
         return overview(tools.store, url)
     except BrokerUnavailable as error:
         return unreachable(error, time.time(), url)
+
+
+@router.get(
+    "/metrics",
+    tags=["overview"],
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}, "description": "as Prometheus reads them"}},
+)
+def metrics(tools: ToolsOf) -> Response:
+    """Numbers for Prometheus, which shows a read-only token."""
+    return Response(generate_latest(tools.metrics), media_type=CONTENT_TYPE_LATEST)
 
 
 @router.get(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
+from prometheus_client import CollectorRegistry
 
 from relayq.client import open_store
 from relayq.config import Settings
@@ -18,6 +19,7 @@ from relayq.server.follower import Follower
 from relayq.server.index import Index
 from relayq.server.indexing import Indexer
 from relayq.server.live import Live
+from relayq.server.metrics import Happenings, Present
 from relayq.server.output_news import OutputNews
 from relayq.store import Store
 
@@ -37,6 +39,7 @@ class Tools:
     indexer: Indexer
     index_follower: Follower
     output_news: OutputNews
+    metrics: CollectorRegistry
 
     def __enter__(self) -> Tools:
         self.follower.start()
@@ -56,13 +59,16 @@ def make_tools(settings: Settings, admin_url: str, *, read_only: bool) -> Tools:
     live = Live(open_store(settings), settings.broker_url)
     events, history = open_store(settings), open_store(settings)
     index = Index(_index_file(settings))
-    indexer = Indexer(history, index, settings.keep)
+    metrics = CollectorRegistry()
+    metrics.register(Present(open_store(settings, timeout=STORE_TIMEOUT)))
+    indexer = Indexer(history, index, settings.keep, Happenings(metrics).heard)
     return Tools(
         settings=settings,
         store=open_store(settings, timeout=STORE_TIMEOUT),
         doors=Doors(admin_url, read_only=read_only),
         live=live,
         follower=Follower(events, [live], lambda: events.events_kept()[1]),
+        metrics=metrics,
         index=index,
         indexer=indexer,
         index_follower=Follower(history, [indexer], indexer.start_at),
