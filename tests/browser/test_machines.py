@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+import redis
+from playwright.sync_api import Browser, expect
 
 from relayq.model import State
 from tests.browser.conftest import Stage, picture
-from tests.conftest import wait_until
+from tests.conftest import as_admin, serve_redis, wait_until
 
 
 def test_an_empty_house_teaches_the_lines_to_type(stage: Stage) -> None:
@@ -98,3 +102,28 @@ def test_without_the_server_the_page_is_grey_and_comes_back(stage: Stage) -> Non
     stage.server.start()
     expect(page.locator("#link")).to_have_text("live", timeout=30_000)
     expect(page.locator("#banner")).to_be_hidden()
+
+
+def test_without_the_broker_the_page_says_so_and_keeps_what_it_saw(browser: Browser, tmp_path: Path) -> None:
+    """A broker that hangs is named as the cause, with the command that looks for more."""
+    (tmp_path / "redis").mkdir()
+    with serve_redis(tmp_path / "redis") as url, redis.Redis.from_url(as_admin(url)) as client:
+        pid = client.info()["process_id"]
+        stage = Stage(url, tmp_path, browser)
+        try:
+            stage.fleet.start("w")
+            page = stage.visit()
+            expect(page.locator(".machine")).to_contain_text("online")
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                expect(page.locator("#link")).to_have_text(re.compile(r"stale since \d+ s"), timeout=30_000)
+                expect(page.locator("#banner")).to_contain_text("does not answer")
+                expect(page.locator("#banner")).to_contain_text("relayq doctor")
+                expect(page.locator(".machine")).to_contain_text("online")
+                picture(page, "home-no-broker-1440-light")
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            expect(page.locator("#link")).to_have_text("live", timeout=30_000)
+            stage.leave()
+        finally:
+            stage.end()

@@ -30,8 +30,8 @@ export function staleness() {
 
 function sentence() {
   if (link.state === "trouble") {
-    const more = /relayq /.test(link.trouble) ? null : [" Look for the cause on the broker's machine: ", h("code", {}, "relayq doctor")];
-    return [h("strong", {}, "The broker does not answer. "), link.trouble, ...(more ?? [])];
+    const cause = link.trouble.charAt(0).toUpperCase() + link.trouble.slice(1).replace(/[.\s]+$/, "");
+    return [h("strong", {}, "What you see is old. "), `${cause}. To find the cause, on the broker's machine: `, h("code", {}, "relayq doctor")];
   }
   return [h("strong", {}, "No connection to the server. "), "What you see is old. Trying again; if this stays, is it running? On the broker's machine: ", h("code", {}, "relayq server")];
 }
