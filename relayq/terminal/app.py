@@ -55,8 +55,8 @@ class Top(App[None]):
 
     def on_mount(self) -> None:
         """Look from now on."""
-        for name, heads in _HEADS.items():
-            self._table(name).add_columns(*heads)
+        for name in _HEADS:
+            self._fill(name, [])
         self._table("machines").focus()
         self.set_interval(1.0, self._say)
         self._looking.start()
@@ -92,9 +92,11 @@ class Top(App[None]):
         self.screen_stack[0].query_one("#sentence", Static).update(text)
 
     def _fill(self, name: str, content: list[rows.Row]) -> None:
-        table = self._table(name)
+        table, heads = self._table(name), _HEADS[name]
         chosen, scrolled = self._chosen(name), table.scroll_y
-        table.clear()
+        table.clear(columns=True)
+        for head, width in zip(heads, rows.widths(heads, content, self.size.width), strict=True):
+            table.add_column(head, width=width)
         for key, cells in content:
             table.add_row(*cells, key=key)
         keys = [key for key, _ in content]

@@ -27,6 +27,19 @@ _STATES = (
 )
 _ENDS = {"succeeded": ("green", "✓"), "failed": ("red", "✗"), "cancelled": ("magenta", "∅")}
 _BAR = 12  #: characters
+_GIVING = {"OFFERS", "RUNNING", "WHY", "LAST FINISHED"}
+
+
+def widths(heads: Sequence[str], content: Sequence[Row], room: int) -> list[int]:
+    """How wide the columns are: as their cells, but the one that gives way takes what the others leave of `room`."""
+    found = [max([len(head), *(cells[i].cell_len for _, cells in content)]) for i, head in enumerate(heads)]
+    giving = heads.index(next(head for head in heads if head in _GIVING))
+    if heads in (WAITING, MACHINES):
+        i = 0 if heads is WAITING else 1
+        found[i] = min(found[i], max(len(heads[i]), room // 3))
+    rest = room - sum(width for i, width in enumerate(found) if i != giving) - 2 * len(heads)
+    found[giving] = max(len(heads[giving]), rest)
+    return found
 
 
 def machine_rows(machines: Sequence[Machine]) -> list[Row]:
@@ -55,7 +68,7 @@ def last_rows(jobs: Sequence[JobRow]) -> list[Row]:
 def _machine(machine: Machine) -> tuple[Text, ...]:
     colour, sign = next(((c, s) for word, c, s in _STATES if machine.state.startswith(word)), ("white", "○"))
     offers = [*machine.labels, *(f"{it.name} {it.version or ''}".strip() for it in machine.capabilities if it.works)]
-    state = f"{sign} {machine.state}" + (f" ({machine.why})" if machine.why and machine.online else "")
+    state = f"{sign} {machine.why.removeprefix('is ') if machine.why and machine.online else machine.state}"
     return (
         _text(machine.name, "bold"),
         _text(state, colour),
@@ -99,9 +112,7 @@ def _reason(job: JobRow) -> str:
 
 
 def _title(job: JobRow) -> Text:
-    text = _text(job.title)
-    text.truncate(60, overflow="ellipsis")
-    return text
+    return _text(job.title)
 
 
 def _share(share: float | None) -> Text:
@@ -118,4 +129,4 @@ def _bar(progress: float | None) -> Text:
 
 
 def _text(text: str, style: str = "") -> Text:
-    return Text(plain(text), style, no_wrap=True)
+    return Text(plain(text), style, no_wrap=True, overflow="ellipsis")

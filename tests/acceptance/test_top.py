@@ -99,7 +99,7 @@ def test_a_job_is_cancelled_and_a_machine_paused_by_keys(crew: Fleet) -> None:
         await until(pilot, lambda: "∅ cancelled" in table(pilot, "last"))
         top.query_one("#machines", DataTable).focus()
         await pilot.press("p")
-        await until(pilot, lambda: "is paused by anna@nas" in table(pilot, "machines"))
+        await until(pilot, lambda: "‖ paused by anna@nas" in table(pilot, "machines"))
         waits = crew.client.run("echo later", on="mac-mini", name="it waits")
         await until(pilot, lambda: "it waits" in table(pilot, "waiting"))
         assert "waits for mac-mini, which is paused by anna@nas" in table(pilot, "waiting")

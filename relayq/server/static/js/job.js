@@ -120,14 +120,15 @@ function attempts(seen, log, chosen, choose) {
   );
 }
 
-const STEPS = { submitted: "submit", queued: "wait", claimed: "run", started: "run", lost: "lost", offered: "lost", adopted: "leave", superseded: "elsewhere", retried: "again", finished: "check", succeeded: "check", failed: "cross", cancelled: "slash", ended: "check" };
+const STEPS = { queued: "wait", claimed: "run", offered: "lost", lost: "lost", retried: "again", cancelling: "slash", ended: "online", succeeded: "check", failed: "cross", cancelled: "slash" };
 
 function timeline(seen) {
   const steps = (seen.timeline ?? []).map((step) => {
-    const glyph = STEPS[step.what] ?? "online";
+    const what = step.what === "finished" ? seen.state : step.what;
+    const glyph = STEPS[what] ?? "online";
     return h(
       "li",
-      { class: `step step-${/^[a-z_]+$/.test(step.what) ? step.what : "other"}` },
+      { class: `step step-${/^[a-z_]+$/.test(what) ? what : "other"}` },
       h("span", { class: "step-icon" }, icon(glyph)),
       h("div", {}, h("span", { class: "step-text" }, step.text ?? step.what), step.attempt && seen.attempts > 1 && !/attempt/.test(step.text) ? h("span", { class: "dim" }, ` (attempt ${step.attempt})`) : null),
       h("time", { title: instant(step.at) }, clockTime(step.at)),

@@ -75,19 +75,30 @@ function capabilities(machine) {
 /** The last 24 hours in quarter hours, as one drawing. */
 function heartbeats(machine) {
   const beats = machine.heartbeats ?? [];
-  if (!beats.some((beat) => beat !== null)) return null;
-  const known = beats.filter((beat) => beat !== null);
-  const up = Math.round((known.reduce((sum, beat) => sum + beat, 0) / known.length) * 100);
+  const first = beats.findIndex((beat) => beat !== null);
+  if (first < 0) return null;
+  const last = beats.length - 1;
+  // The quarter hour it joined in and the one that goes on are no whole ones: they say only whether it was there.
+  const whole = beats.slice(first + (first > 0 ? 1 : 0), last).filter((beat) => beat !== null);
   const kinds = { none: [], down: [], part: [], full: [] };
-  beats.forEach((beat, at) => kinds[beat === null ? "none" : beat >= 0.99 ? "full" : beat > 0.01 ? "part" : "down"].push(`M${at * 4} 0h3v14h-3z`));
+  beats.forEach((beat, at) => {
+    const begun = (at === first && first > 0) || (at === last && machine.online);
+    kinds[kindOfBeat(begun && beat > 0 ? 1 : beat)].push(`M${at * 4} 0h3v14h-3z`);
+  });
+  const up = Math.round((whole.reduce((sum, beat) => sum + beat, 0) / whole.length) * 100);
+  const label = whole.length ? `${up} % there` : "joined just now";
   const paths = Object.entries(kinds).map(([kind, parts]) => svg("path", { class: `beat-${kind}`, d: parts.join("") || "M0 0" }));
-  const label = `there for ${up} % of the last 24 hours`;
   return h(
     "div",
     { class: "beats" },
-    svg("svg", { viewBox: "0 0 383 14", preserveAspectRatio: "none", role: "img", "aria-label": `${machine.name} was ${label}` }, paths),
-    h("p", {}, h("span", {}, "24 h ago"), h("span", {}, `${up} % there`), h("span", {}, "now")),
+    svg("svg", { viewBox: "0 0 383 14", preserveAspectRatio: "none", role: "img", "aria-label": `the last 24 hours of ${machine.name}: ${label}` }, paths),
+    h("p", {}, h("span", {}, "24 h ago"), h("span", {}, label), h("span", {}, "now")),
   );
+}
+
+function kindOfBeat(beat) {
+  if (beat === null) return "none";
+  return beat >= 0.95 ? "full" : beat > 0.02 ? "part" : "down";
 }
 
 /** Pause, resume, drain, test. */

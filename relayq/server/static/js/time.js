@@ -14,8 +14,9 @@ export function now() {
   return Date.now() / 1000 + offset;
 }
 
-/** 0.4 s, 12 s, 3 min, 2 h 5 min, 3 d. */
+/** 30 ms, 0.4 s, 12 s, 3 min, 2 h 5 min, 3 d. */
 export function duration(seconds) {
+  if (seconds > 0 && seconds < 0.095) return `${Math.ceil(seconds * 1000)} ms`;
   if (seconds < 10) return `${Math.max(0, seconds).toFixed(1)} s`;
   if (seconds < 120) return `${Math.floor(seconds)} s`;
   const minutes = Math.floor(seconds / 60);
