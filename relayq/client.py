@@ -117,16 +117,46 @@ class Client:
         """Run a command on a worker labelled `rpi` (every Raspberry Pi is)."""
         return self.run(command, cwd, **_with_need(options, "rpi"))
 
-    def transcode(self, input: str, output: str, options: str | None = None, **more: Any) -> JobHandle:
+    def transcode(
+        self,
+        input: str,
+        output: str,
+        options: str | None = None,
+        *,
+        preset: str | None = None,
+        codec: str | None = None,
+        **more: Any,
+    ) -> JobHandle:
         """Convert a video with ffmpeg on a machine that has it; both paths are the worker's.
 
-        `options` goes to ffmpeg exactly, between input and output. The value is
-        `{"status": "success", "output": output}`. `more` are the options of `run`.
+        `preset` is "quality" (the default; libx264 or libx265) or "fast" (the machine's hardware, if it has some),
+        `codec` "h264" (the default) or "h265"; or `options` goes to ffmpeg exactly, between input and output. The
+        output takes its name when it is complete. The value is {"status": "success", "output": output, "input_bytes",
+        "output_bytes", "duration", "video_codec", "audio_codec", "encoder"}. `more` are the options of `run`.
         """
-        params = {"input": input, "output": output, "options": options}
-        anyway = more.pop("queue_anyway", False)
-        spec = make_spec(None, kind="transcode", params=params, **_with_need(more, "ffmpeg"))
-        return self.submit([spec], queue_anyway=anyway)[0]
+        params = {"input": input, "output": output, "options": options, "preset": preset, "codec": codec}
+        return self._submit_kind("transcode", params, more)
+
+    def transcribe(
+        self,
+        audio: str,
+        model: str | None = None,
+        *,
+        output: str | None = None,
+        format: str | None = None,
+        language: str | None = None,
+        engine: str | None = None,
+        **more: Any,
+    ) -> JobHandle:
+        """Turn the speech in a file into text, on a machine that has an engine for it; paths are the worker's.
+
+        `format` is "txt" (the default), "srt", "vtt" or "json"; the value is the transcript in that format, and stands
+        in `output` as well if that is named. `model` is Whisper's ("base"), `language` a code such as "de" (default: it
+        is found out), `engine` one of `relayq.params.ENGINES` (default: the best there). `more` are the options of
+        `run`.
+        """
+        params = {"input": audio, "output": output, "model": model, "language": language}
+        return self._submit_kind("transcribe", {**params, "format": format, "engine": engine}, more)
 
     def map(self, commands: Iterable[str | Sequence[str]], **options: Any) -> list[JobHandle]:
         """Run many commands with the same options; 500 jobs a round trip. Handles in the order of the commands."""
@@ -216,6 +246,16 @@ class Client:
             if self._watcher is None:
                 self._watcher = Watcher(lambda: self.store, f"c-{new_id()}", keep=keep)
             return self._watcher
+
+    def _submit_kind(self, kind: str, params: dict[str, Any], options: dict[str, Any]) -> JobHandle:
+        from relayq.kinds.specs import advising, media_spec
+
+        anyway, id = options.pop("queue_anyway", False), options.pop("id", None)
+        if "worker" in options:
+            options["on"] = _one_worker(options.get("on"), options.pop("worker"))
+        spec = media_spec(kind, params, **options)
+        with advising(spec):
+            return self.submit([spec], queue_anyway=anyway, ids=[id] if id is not None else None)[0]
 
     def _submit(self, jobs: Sequence[NewJob]) -> list[JobHandle]:
         watcher = self.watcher

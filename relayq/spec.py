@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from relayq import params
 from relayq.errors import BadSpec
 from relayq.model import JobSpec, OnLost
 from relayq.placement import check_names
@@ -16,7 +16,7 @@ MAX_ARGUMENT_BYTES = 128 * 1024 - 1
 MAX_SPEC_BYTES = 4 << 20  #: bytes of script, stdin, environment and arguments together
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 LAST = "last"  #: instead of an id: the newest job
-KINDS = ("command", "transcode")
+KINDS = ("command", *params.CHECKS)
 
 
 def make_spec(command: Any = None, **options: Any) -> JobSpec:
@@ -51,7 +51,7 @@ def check(spec: JobSpec) -> None:
     if spec.kind == "command":
         _check_command(spec)
     else:
-        _check_transcode(spec.params)
+        params.CHECKS[spec.kind](spec.params)
     for name in ("cwd", "name", "on", "script"):
         _check_type(name, getattr(spec, name), (str, type(None)), "a str")
         _check_text(name, getattr(spec, name) or "")
@@ -97,19 +97,6 @@ def _check_command(spec: JobSpec) -> None:
             )
     if not words or not words[0].strip():
         raise BadSpec("the command is empty: name something to run, such as: echo hello")
-
-
-def _check_transcode(params: Mapping[str, Any]) -> None:
-    for name in ("input", "output", "options"):
-        value = params.get(name)
-        _check_type(name, value, (str, type(None)) if name == "options" else (str,), "a str")
-        _check_text(name, value or "")
-        if name != "options" and not value:
-            raise BadSpec(f"{name} is empty: name a file on the worker")
-    try:
-        shlex.split(params.get("options") or "")
-    except ValueError as error:
-        raise BadSpec(f"options are not words for ffmpeg ({error}): close every quote") from None
 
 
 def _check_numbers(spec: JobSpec) -> None:

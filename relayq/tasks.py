@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,6 +21,8 @@ from relayq import broker
 from relayq.client import open_store
 from relayq.config import load
 from relayq.errors import BrokerRefused, BrokerUnavailable, ConfigError, RelayqError, Replaced
+from relayq.kinds.specs import advising, media_spec
+from relayq.spec import make_spec
 from relayq.store import Store
 from relayq.worker import logfile as worker_log
 from relayq.worker.agent import Agent
@@ -141,22 +144,47 @@ def run_command(self: Any, command: str, cwd: str | None = None, routing_key: st
 @app.task(name="relayq.transcode_video", **_OLD_TASK)
 def transcode_video(self: Any, input_file: str, output_file: str, options: str | None = None) -> NoReturn:
     """1.x: convert a video; answers {"status": "success", "output": output_file}."""
-    params = {"input": input_file, "output": output_file, "options": options}
-    _submit(self.request.id, None, kind="transcode", params=params, needs=["ffmpeg"])
+    _submit_media(self.request.id, "transcode", {"input": input_file, "output": output_file, "options": options})
+    raise Ignore
+
+
+@app.task(name="relayq.transcribe_audio", **_OLD_TASK)
+def transcribe_audio(self: Any, audio_file: str, model: str = "base") -> NoReturn:
+    """1.x: turn speech into text; answers the text."""
+    _submit_media(self.request.id, "transcribe", {"input": audio_file, "model": model})
     raise Ignore
 
 
 def _submit(task_id: str, command: str | None, **options: Any) -> None:
-    """Make a 1.x task a job; if the store refuses that, the refusal is the task's answer."""
-    assert agent is not None
+    """Make a 1.x task a job; if what it asks or the store refuses that, the refusal is the task's answer."""
+    _answered(task_id, lambda: _agent().submit_for_celery(task_id, make_spec(command, **options), anyway=True))
+
+
+def _submit_media(task_id: str, kind: str, params: dict[str, Any]) -> None:
+    """The same for these kinds. Refused at once if no machine can do it: nobody would see that it waits."""
+
+    def submit() -> None:
+        spec = media_spec(kind, params)
+        with advising(spec):
+            _agent().submit_for_celery(task_id, spec, anyway=False)
+
+    _answered(task_id, submit)
+
+
+def _answered(task_id: str, submit: Callable[[], None]) -> None:
     try:
-        agent.submit_for_celery(task_id, command, **options)
+        submit()
     except RelayqError as error:  # a broker that is away has been waited for
         log.warning("a 1.x task was refused", extra={"task": task_id, "error": str(error)})
         try:
             _write_answer(task_id, None, error)
         except BrokerUnavailable as trouble:
             log.error("a 1.x task could not be answered", extra={"task": task_id, "error": str(trouble)})
+
+
+def _agent() -> Agent:
+    assert agent is not None
+    return agent
 
 
 def _be_nice() -> None:

@@ -10,6 +10,15 @@ from relayq.model import JobSpec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Machine:
+    """What a plan may know of the machine it is for."""
+
+    name: str
+    offers: frozenset[str] = frozenset()  #: labels and capabilities
+    python: str = "python3"  #: the program that runs relayq there
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """What to start for an attempt."""
 
@@ -23,14 +32,15 @@ class Plan:
 class Kind:
     """The two questions a worker asks of a kind."""
 
-    plan: Callable[[JobSpec], Plan]
+    #: Raises ValueError with a sentence if the job cannot be done there.
+    plan: Callable[[JobSpec, Machine], Plan]
     #: Of a job that succeeded, from the last line of its stdout; None: its value is its whole stdout.
     value: Callable[[JobSpec, str], Any]
 
 
 def get_kind(name: str) -> Kind:
     """The kind of that name. Raises KeyError for one of a newer release."""
-    from relayq.kinds import command, transcode
+    from relayq.kinds import command, transcode, transcribe
 
-    kinds = {"command": command.COMMAND, "transcode": transcode.TRANSCODE}
+    kinds = {"command": command.COMMAND, "transcode": transcode.TRANSCODE, "transcribe": transcribe.TRANSCRIBE}
     return kinds[name]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from relayq.kinds import Kind, Plan
+from relayq.kinds import Kind, Machine, Plan
 from relayq.model import JobSpec
 
 
-def plan(spec: JobSpec) -> Plan:
+def plan(spec: JobSpec, machine: Machine) -> Plan:
     """A str is `/bin/sh -c`, a tuple the exact argv; a script is a file, run by its `#!` line or by `/bin/sh`."""
     if spec.script is not None:
         path = "{workspace}/script"

@@ -6,14 +6,14 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from relayq.client import submit_served
 from relayq.config import Settings
-from relayq.errors import BadSpec, BrokerRefused, BrokerUnavailable, Replaced
+from relayq.errors import BrokerRefused, BrokerUnavailable, Replaced
 from relayq.lifecycle import freeze_margin, pulse_interval, term_without_broker
-from relayq.model import Bell, Held, Pulse
+from relayq.model import Bell, Held, JobSpec, Pulse
 from relayq.placement import eligible, lane_for
-from relayq.spec import make_spec
 from relayq.store import Claim, NewJob, Registered, Store
 from relayq.supervisor.messages import SessionClosed, SupervisorError
 from relayq.worker import attempt, awake, ending, facts, readings, selftest, workspace
@@ -83,6 +83,7 @@ class Agent:
             self._reporter,
             self._sessions,
             self.pulse_now,
+            lambda: facts.machine(self._info),
             freeze_margin(settings.lease_floor),
         )
         self._pulser: Pulser | None = None
@@ -175,15 +176,13 @@ class Agent:
         if self._pulser is not None:
             self._pulser.now()
 
-    def submit_for_celery(self, task_id: str, command: str | None, **options: Any) -> None:
-        """Make a 1.x task a job, which holds no slot while it waits; its answer is written when it ends."""
-        try:
-            spec = make_spec(command, **options)
-        except BadSpec as error:
-            return self._answers.refuse(task_id, error)
-        job = NewJob(id=f"{PREFIX}{task_id}", spec=spec, lane=lane_for(spec), anyway=True, celery_id=task_id)
-        self._until_answered(lambda: self._store.submit([job]))
-        return None
+    def submit_for_celery(self, task_id: str, spec: JobSpec, *, anyway: bool) -> None:
+        """Make a 1.x task a job, which holds no slot while it waits; its answer is written when it ends.
+
+        Raises NoSuchWorker, unless `anyway`, and what else the store refuses.
+        """
+        job = NewJob(id=f"{PREFIX}{task_id}", spec=spec, lane=lane_for(spec), anyway=anyway, celery_id=task_id)
+        self._until_answered(lambda: submit_served(self._store, [job]))
 
     def stop(self, *, end_jobs: bool = False, interrupted: bool = False) -> None:
         """Let go: slots return, jobs run on under the supervisor, the store keeps them for the next worker.

@@ -9,7 +9,7 @@ from typing import Any
 from relayq import monitoring
 from relayq.errors import BrokerUnavailable
 from relayq.handle import result_of
-from relayq.model import Job, State
+from relayq.model import Job, Result, State
 from relayq.store import Store
 
 log = logging.getLogger("relayq.worker")
@@ -35,10 +35,6 @@ class Answers:
             if job is not None:
                 self._answer(job)
 
-    def refuse(self, task_id: str, error: Exception) -> None:
-        """Answer a task that cannot become a job."""
-        self._write(task_id, None, error)
-
     def overdue(self) -> None:
         """Answer what should have been answered: cancelled while it waited, or its worker died in between."""
         for job in self._store.replies_due(OVERDUE):
@@ -50,8 +46,7 @@ class Answers:
         result = result_of(job, self._store.output(job.id).chunks)
         try:
             if result.state is State.SUCCEEDED:
-                value = result.stdout.decode("utf-8", "replace") if result.value is None else result.value
-                self._write(job.celery_id, value, None)
+                self._write(job.celery_id, answer_of(job, result), None)
             else:
                 said = result.stderr.decode("utf-8", "replace").strip()
                 sentence = f"job {job.id} {monitoring.ending(job)}"
@@ -60,3 +55,13 @@ class Answers:
             log.warning("answer postponed", extra={"job": job.id, "error": str(error)})
             return
         self._store.replied(job.id)
+
+
+def answer_of(job: Job, result: Result) -> Any:
+    """What 1.x answered, and no more: its clients may compare it."""
+    text = result.stdout.decode("utf-8", "replace")
+    if job.spec.kind == "transcribe":
+        return text.strip()
+    if job.spec.kind == "transcode":
+        return {name: result.value[name] for name in ("status", "output")}
+    return text

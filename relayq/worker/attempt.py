@@ -42,6 +42,7 @@ class Tools:
     reporter: Reporter
     sessions: Sessions
     pulse_now: Callable[[], None]
+    machine: Callable[[], kinds.Machine]  #: as it is known now
     margin: float  #: seconds before the end of its lease at which a cut-off attempt is frozen (P5)
 
 
@@ -54,7 +55,7 @@ def run(claim: Claim, tools: Tools) -> Claim | None:
         if tools.reporter.stopping or freeze_at <= elapsed():  # the answer came too late to begin anything
             return tools.reporter.give_back(held, Outcome(reason=Reason.WORKER_STOPPED), lost=False)
         try:
-            plan = plan_of(spec)
+            plan = plan_of(spec, tools.machine())
             with Workspace(tools.home, held, plan) as workspace:
                 start(order(held, spec, workspace.argv, plan.stdin), freeze_at, tools)
                 return attend(held, spec, tools)
@@ -66,14 +67,14 @@ def run(claim: Claim, tools: Tools) -> Claim | None:
             return tools.reporter.give_back(held, not_started(message), lost=False)
 
 
-def plan_of(spec: JobSpec) -> kinds.Plan:
+def plan_of(spec: JobSpec, machine: kinds.Machine) -> kinds.Plan:
     """What to start. Raises JobFault for what no machine could do, Unprepared for what only this one cannot."""
     try:
         kind = kinds.get_kind(spec.kind)
     except KeyError:
         raise Unprepared(f"its relayq does not know jobs of the kind {spec.kind}; update it") from None
     try:
-        return kind.plan(spec)
+        return kind.plan(spec, machine)
     except ValueError as error:
         raise JobFault(str(error)) from error
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import sys
 from pathlib import Path
 
 import relayq
+from relayq.kinds import Machine
+from relayq.media import engines
 from relayq.model import WorkerInfo
 
 #: Programs worth knowing of before a job asks for them.
@@ -28,7 +31,7 @@ def own_labels() -> tuple[str, ...]:
 def capabilities() -> tuple[str, ...]:
     """Programs on PATH, and the architecture."""
     found = [program for program in PROGRAMS if shutil.which(program)]
-    return (*found, f"arch:{platform.machine()}", f"os:{platform.system().lower()}")
+    return (*found, *engines.found(), f"arch:{platform.machine()}", f"os:{platform.system().lower()}")
 
 
 def describe(*, name: str, identity: str, slots: int, labels: tuple[str, ...]) -> WorkerInfo:
@@ -45,3 +48,8 @@ def describe(*, name: str, identity: str, slots: int, labels: tuple[str, ...]) -
         version=relayq.__version__,
         pid=os.getpid(),
     )
+
+
+def machine(info: WorkerInfo) -> Machine:
+    """What a plan may know of this worker's machine."""
+    return Machine(name=info.name, offers=info.offers, python=sys.executable)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from relayq.model import State
 from tests.conftest import as_admin, wait_until
 
 from .conftest import Fleet
+from .test_media import say
 
 #: Exactly what a 1.x client is: a Celery application with Redis as broker and backend, and tasks known by name.
 OLD_CLIENT = """
@@ -149,6 +151,17 @@ def test_transcode_video_answers_status_and_output(crew: Fleet, tmp_path: Path) 
     )
     assert said == {"value": {"status": "success", "output": str(output)}}
     assert output.stat().st_size > 1000
+
+
+def test_transcribe_audio_answers_the_text(crew: Fleet, tmp_path: Path) -> None:
+    """And nothing but the text; a file that is not there is a builtin exception that names the machine."""
+    talk = say(tmp_path / "a talk.wav")
+    _, said = answer(old_client(crew, tmp_path, "relayq.transcribe_audio", str(talk), model="base"))
+    assert {"three", "four", "five", "nine", "ten"} <= set(said["value"].split())
+    assert said["value"] == said["value"].strip()
+    _, said = answer(old_client(crew, tmp_path, "relayq.transcribe_audio", str(tmp_path / "no.wav")))
+    assert (said["module"], said["type"]) == ("builtins", "RuntimeError")
+    assert re.search(rf"no such file on (mac-mini|rpi4-worker): {tmp_path}/no\.wav", said["error"])
 
 
 @pytest.mark.timeout(120)

@@ -19,6 +19,7 @@ from tests.conftest import wait_until
 
 from .conftest import Fleet
 from .test_jobs import alive
+from .test_media import film
 
 
 def test_a_worker_is_found_as_in_1x(fleet: Fleet) -> None:
@@ -226,3 +227,16 @@ def test_a_worker_that_is_killed_is_started_again_by_its_minder(fleet: Fleet) ->
     worker.signal(signal.SIGTERM)
     assert worker.process.wait(10) == 0
     assert not Path(f"/proc/{second}").exists()
+
+
+def test_a_conversion_goes_on_when_its_worker_is_restarted(fleet: Fleet, tmp_path: Path) -> None:
+    """The next worker has its progress again, and its value."""
+    clip = film(tmp_path / "clip.mp4", 3)
+    worker = fleet.start("w")
+    handle = fleet.client.transcode(str(clip), str(tmp_path / "out.mp4"), "-vf scale=1280:-2 -c:v libx264")
+    wait_until(lambda: handle.info.get("progress"), 30, handle.job)
+    worker.kill()
+    worker.start()
+    value = handle.get(timeout=100)
+    assert value["output_bytes"] == (tmp_path / "out.mp4").stat().st_size
+    assert len(handle.job().attempts) == 1

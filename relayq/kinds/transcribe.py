@@ -1,0 +1,72 @@
+"""Turning speech into text: which engine a machine is to use, how far it is, and what is answered."""
+
+from __future__ import annotations
+
+import json
+
+from relayq.kinds import Kind, Machine, Plan
+from relayq.kinds.transcode import clock
+from relayq.model import JobSpec
+from relayq.params import ENGINES, MODEL, format_of
+from relayq.progress import Progress
+
+CAPABILITY = "transcribe"  #: of a machine with any engine
+ENGLISH_ONLY = frozenset({"pocketsphinx"})
+
+
+def plan(spec: JobSpec, machine: Machine) -> Plan:
+    """One process of relayq's that loads the engine."""
+    params = spec.params
+    request = {
+        "kind": "transcribe",
+        "machine": machine.name,
+        "input": params["input"],
+        "output": params.get("output"),
+        "engine": engine_for(params.get("engine"), params.get("language"), machine),
+        "model": params.get("model") or MODEL,
+        "language": params.get("language"),
+        "format": format_of(params),
+    }
+    argv = (machine.python, "-P", "-m", "relayq.media", "{workspace}/request.json")
+    return Plan(argv=argv, files={"request.json": json.dumps(request)})
+
+
+def engine_for(asked: str | None, language: str | None, machine: Machine) -> str:
+    """The engine asked for, or the best that is there and speaks the language. Raises ValueError."""
+    there = [name for name in ENGINES if name in machine.offers and asked in (None, name)]
+    if not there:
+        what = asked or "nothing that turns speech into text"
+        has = f"has no {what}" if asked else f"has {what}"
+        raise ValueError(f"{machine.name} {has}. {how_to_install(asked, machine.python)}")
+    able = [name for name in there if name not in ENGLISH_ONLY or (language or "en").split("-")[0] in ("en", "english")]
+    if not able:
+        raise ValueError(f"{there[0]} only knows English. {how_to_install(None, machine.python)}")
+    return able[0]
+
+
+def how_to_install(engine: str | None = None, python: str = "python3") -> str:
+    """A sentence for the owner of a machine without it."""
+    pip = f"{python} -m pip install"
+    if engine == "whisper.cpp":
+        return "Install it there: brew install whisper-cpp"
+    if engine:
+        return f"Install it there: {pip} {engine}"
+    return f"Install an engine there: {pip} faster-whisper; on Apple silicon: {pip} mlx-whisper"
+
+
+def progress(at: float, seconds: float | None) -> Progress:
+    """How far it is, when the words up to that second are known.
+
+    >>> progress(42.0, 100.0)
+    Progress(fraction=0.42, message='0:42 of 1:40')
+    """
+    if not seconds:
+        return Progress(None, clock(at))
+    return Progress(min(0.999, round(at / seconds, 4)), f"{clock(at)} of {clock(seconds)}")
+
+
+def value(spec: JobSpec, last_words: str) -> None:
+    """The transcript in the format asked for: its stdout."""
+
+
+TRANSCRIBE = Kind(plan, value)

@@ -1,0 +1,88 @@
+"""What is in a media file, by ffprobe; by ffmpeg where that is all there is."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from relayq.media.trouble import Trouble
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Of one file; None is what it has not, or does not tell."""
+
+    duration: float | None = None  #: seconds
+    video: str | None = None  #: the codec of its first moving pictures
+    audio: str | None = None
+
+
+def find_ffmpeg() -> str | None:
+    """ffmpeg on PATH, else the one that the package imageio-ffmpeg carries."""
+    if found := shutil.which("ffmpeg"):
+        return found
+    try:
+        import imageio_ffmpeg
+    except ImportError:
+        return None
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError:
+        return None
+
+
+def the_ffmpeg(machine: str) -> str:
+    """The same. Raises Trouble if there is none."""
+    if (found := find_ffmpeg()) is None:
+        raise Trouble(f"{machine} has no ffmpeg. Install it there: apt install ffmpeg; on a Mac: brew install ffmpeg")
+    return found
+
+
+def facts_of(path: str, ffmpeg: str) -> Facts:
+    """What is in this file; nothing if it is no media file."""
+    if ffprobe := shutil.which("ffprobe"):
+        argv = [ffprobe, "-v", "error", "-of", "json", "-show_format", "-show_streams", named(path)]
+        return from_ffprobe(_said(argv)[0])
+    return from_ffmpeg(_said([ffmpeg, "-hide_banner", "-nostdin", "-i", named(path)])[1])
+
+
+def named(path: str) -> str:
+    """A name that ffmpeg cannot take for an option or a protocol; an address stays one."""
+    return path if path.startswith("/") or is_address(path) else f"file:{path}"
+
+
+def is_address(path: str) -> bool:
+    """Whether this is fetched from somewhere: https://…, rtsp://…"""
+    return re.match(r"[a-z][a-z0-9+.-]*://", path) is not None
+
+
+def from_ffprobe(text: str) -> Facts:
+    """Facts from `ffprobe -of json -show_format -show_streams`."""
+    try:
+        told = json.loads(text)
+    except ValueError:
+        return Facts()
+    streams = [s for s in told.get("streams", ()) if not (s.get("disposition") or {}).get("attached_pic")]
+    codec = {s.get("codec_type"): s.get("codec_name") for s in reversed(streams)}
+    duration = (told.get("format") or {}).get("duration")
+    return Facts(float(duration) if duration else None, codec.get("video"), codec.get("audio"))
+
+
+def from_ffmpeg(text: str) -> Facts:
+    """Facts from what `ffmpeg -i` says before it complains that nothing is to be done."""
+    text = text.split("\nOutput #", maxsplit=1)[0]
+    duration = re.search(r"^ *Duration: (\d+):(\d+):(\d+\.?\d*)", text, re.MULTILINE)
+    streams = re.findall(r"^ *Stream #\S+: (Video|Audio): (\w+)(.*)$", text, re.MULTILINE)
+    codec = {kind: name for kind, name, more in reversed(streams) if "(attached pic)" not in more}
+    seconds = None
+    if duration:
+        seconds = int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3])
+    return Facts(seconds, codec.get("Video"), codec.get("Audio"))
+
+
+def _said(argv: list[str]) -> tuple[str, str]:
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")

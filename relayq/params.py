@@ -1,0 +1,91 @@
+"""What jobs of the kinds transcode and transcribe may be asked: their parameters, checked before they are queued."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from relayq.errors import BadSpec
+
+PRESETS = ("quality", "fast")  #: the first is the default
+CODECS = ("h264", "h265")
+FORMATS = ("txt", "srt", "vtt", "json")
+#: What turns speech into text, in the order in which a machine that has several uses them.
+ENGINES = ("mlx-whisper", "whisper.cpp", "faster-whisper", "openai-whisper", "pocketsphinx")
+MODEL = "base"
+
+TRANSCODE = ("input", "output", "options", "preset", "codec")
+TRANSCRIBE = ("input", "output", "model", "language", "format", "engine")
+
+
+def check_transcode(params: Mapping[str, Any]) -> None:
+    """Raise BadSpec if no machine could do this."""
+    _check_names("transcode", params, TRANSCODE)
+    _check_file("input", params.get("input"))
+    _check_file("output", params.get("output"))
+    for name, words in (("preset", PRESETS), ("codec", CODECS)):
+        _check_word(name, params.get(name), words)
+        if params.get("options") is not None and params.get(name) is not None:
+            raise BadSpec(f"options say everything that ffmpeg is told: give either options or {name}")
+    options = params.get("options")
+    if options is not None:
+        _check_text("options", options)
+        try:
+            shlex.split(options)
+        except ValueError as error:
+            raise BadSpec(f"options are not words for ffmpeg ({error}): close every quote") from None
+
+
+def check_transcribe(params: Mapping[str, Any]) -> None:
+    """Raise BadSpec if no machine could do this."""
+    _check_names("transcribe", params, TRANSCRIBE)
+    _check_file("input", params.get("input"))
+    if params.get("output") is not None:
+        _check_file("output", params["output"])
+    for name in ("model", "language"):
+        if params.get(name) is not None:
+            _check_file(name, params[name], "a word")
+    _check_word("format", params.get("format"), FORMATS)
+    _check_word("engine", params.get("engine"), ENGINES)
+
+
+CHECKS: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
+    "transcode": check_transcode,
+    "transcribe": check_transcribe,
+}
+
+
+def format_of(params: Mapping[str, Any]) -> str:
+    """The format asked for, or the one that the output's name says."""
+    suffix = PurePosixPath(params.get("output") or "").suffix.lstrip(".").lower()
+    return str(params.get("format") or (suffix if suffix in FORMATS else FORMATS[0]))
+
+
+def _check_names(kind: str, params: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    for name in params:
+        if name not in known:
+            raise BadSpec(f"{kind} has no option called {name!r}; it has: {', '.join(known)}")
+
+
+def _check_file(name: str, value: Any, what: str = "a file on the worker") -> None:
+    _check_text(name, value)
+    if not value:
+        raise BadSpec(f"{name} is empty: name {what}")
+
+
+def _check_text(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise BadSpec(f"{name} must be a str; got {type(value).__name__} ({value!r:.40})")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise BadSpec(f"{name} is not text: it has bytes that are no UTF-8; rename the file") from None
+    if "\0" in value:
+        raise BadSpec(f"{name} has a NUL byte in it, which no program can be given")
+
+
+def _check_word(name: str, value: Any, words: tuple[str, ...]) -> None:
+    if value is not None and value not in words:
+        raise BadSpec(f"{name} is {value!r:.40}; it must be one of: {', '.join(words)}")

@@ -1,0 +1,109 @@
+"""Videos and speech on a real fleet, from Python: what comes back, how far it is, what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relayq.errors import JobFailed, NoSuchWorker
+from relayq.model import State
+from tests.conftest import wait_until
+
+from .conftest import Fleet
+
+SPEECH = "one two three four five six seven eight nine ten"
+
+
+def say(file: Path) -> Path:
+    """Somebody counts to ten."""
+    subprocess.run(["espeak-ng", "-v", "en-us", "-s", "130", "-w", str(file), SPEECH], check=True)
+    return file
+
+
+def film(file: Path, seconds: int = 10, *args: str) -> Path:
+    """A picture that moves, with a tone."""
+    sources = ["-f", "lavfi", "-i", f"testsrc=d={seconds}:s=320x240:r=25", "-f", "lavfi", "-i", f"sine=d={seconds}"]
+    encoded = ["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"]
+    subprocess.run(["ffmpeg", "-v", "error", *sources, *encoded, *args, str(file)], check=True)
+    return file
+
+
+def test_a_video_is_converted_and_its_value_says_what_came_of_it(crew: Fleet, tmp_path: Path) -> None:
+    """On the heavy machine, as nothing else is said; 1.x's keys, and more."""
+    clip = film(tmp_path / "a clip.mp4")
+    handle = crew.client.transcode(str(clip), str(tmp_path / "out.mp4"), preset="fast")
+    assert handle.get(timeout=60) == {
+        "status": "success",
+        "output": str(tmp_path / "out.mp4"),
+        "input_bytes": clip.stat().st_size,
+        "output_bytes": (tmp_path / "out.mp4").stat().st_size,
+        "duration": pytest.approx(10, abs=0.1),
+        "video_codec": "h264",
+        "audio_codec": "aac",
+        "encoder": "libx264",
+    }
+    assert handle.job().worker == "mac-mini"
+    wait_until(lambda: not list((crew.folder / "mac-mini" / "work").iterdir()))
+
+
+def test_a_conversion_says_how_far_it_is_and_can_be_cancelled(crew: Fleet, tmp_path: Path) -> None:
+    """Percent, pictures a second, speed and what is left; nothing half done stays."""
+    clip = film(tmp_path / "clip.mp4")
+    handle = crew.client.transcode(
+        str(clip), str(tmp_path / "out.mp4"), "-vf scale=1920:-2 -c:v libx264 -preset placebo", name="film"
+    )
+
+    def told_of_pictures() -> dict[str, Any]:
+        told = handle.info
+        return told if "fps" in (told.get("message") or "") else {}
+
+    told: Any = wait_until(told_of_pictures, 40, handle.job)
+    assert 0 < told["progress"] < 1
+    assert re.fullmatch(r"\d+ fps, [\d.e-]+×, [\d:]+ left", told["message"])
+    handle.cancel()
+    assert handle.result(timeout=30).state is State.CANCELLED
+    assert sorted(file.name for file in tmp_path.iterdir() if file.suffix != ".log") == ["clip.mp4"]
+
+
+def test_what_goes_wrong_is_the_last_sentence(crew: Fleet, tmp_path: Path) -> None:
+    """Of the error as well."""
+    handle = crew.client.transcode(str(tmp_path / "no.mov"), str(tmp_path / "out.mp4"), on="mac-mini")
+    with pytest.raises(JobFailed, match=rf"exit code 1: no such file on mac-mini: {tmp_path}/no\.mov$"):
+        handle.get(timeout=30)
+
+
+def test_speech_becomes_text_subtitles_or_json(crew: Fleet, tmp_path: Path) -> None:
+    """By the engine that the machine has."""
+    talk = say(tmp_path / "talk.wav")
+    text = crew.client.transcribe(str(talk)).get(timeout=60)
+    assert {"three", "four", "five", "nine", "ten"} <= set(text.split())
+    data = json.loads(crew.client.transcribe(str(talk), format="json", language="en").get(timeout=60))
+    assert (data["engine"], data["language"], data["text"]) == ("pocketsphinx", "en", text.strip())
+    assert 0 <= data["segments"][0]["start"] < data["segments"][-1]["end"] < 10
+    handle = crew.client.transcribe(str(talk), output=str(tmp_path / "talk.srt"))
+    subtitles = handle.get(timeout=60)
+    assert subtitles.startswith("1\n00:00:0")
+    assert (tmp_path / "talk.srt").read_text() == subtitles
+
+
+def test_without_an_engine_the_refusal_says_what_to_install(crew: Fleet, tmp_path: Path) -> None:
+    """At once; with `queue_anyway` it waits."""
+    with pytest.raises(NoSuchWorker, match=r'it needs "faster-whisper".*-m pip install faster-whisper$'):
+        crew.client.transcribe("talk.mp3", engine="faster-whisper")
+    with pytest.raises(NoSuchWorker, match="brew install whisper-cpp"):
+        crew.client.transcribe("talk.mp3", engine="whisper.cpp")
+    handle = crew.client.transcribe("talk.mp3", engine="whisper.cpp", queue_anyway=True)
+    assert handle.state is State.QUEUED
+    handle.cancel()
+
+
+def test_a_language_that_no_engine_there_knows_is_said(crew: Fleet, tmp_path: Path) -> None:
+    """Rather than a transcript of nonsense."""
+    handle = crew.client.transcribe(str(tmp_path / "talk.mp3"), language="de")
+    with pytest.raises(JobFailed, match="pocketsphinx only knows English"):
+        handle.get(timeout=30)
