@@ -76,7 +76,7 @@ class Container:
 
     def kill(self) -> None:
         """No process of it is left."""
-        self.group.kill()
+        self.group.renew()
         if self._process is not None:
             self._process.wait()
             self._process = None

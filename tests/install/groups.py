@@ -43,6 +43,12 @@ class Group:
                 raise CommandError(f"still in {self._name} after a kill: {self.processes()}")
             time.sleep(0.01)
 
+    def renew(self) -> None:
+        """Kill, and begin anew: a kernel kills what is started (by CLONE_INTO_CGROUP, as systemd 257 does) from a group
+        that was killed once into one inside that was not."""
+        self.remove()
+        self.folder.mkdir()
+
     def remove(self) -> None:
         """Kill, and leave no folder behind."""
         self.kill()

@@ -109,8 +109,8 @@ class Hub:
             # A node that comes later may get the same addresses: let it be the same hardware, too.
             ip(
                 f"{inside} link add {device} address 02:00:00:00:0{kind}:{number:02x} mtu {_MTU[device]} "
-                f"type veth peer name {device[0]}{number} netns {self.namespace}",
-                f"-n {self.namespace} link set {device[0]}{number} master {_BRIDGE[device]} up",
+                f"type veth peer name {port.link(device)} netns {self.namespace}",
+                f"-n {self.namespace} link set {port.link(device)} master {_BRIDGE[device]} up",
                 f"{inside} addr add {address} dev {device}",
                 f"{inside} link set {device} up",
             )
@@ -121,6 +121,8 @@ class Hub:
         """Remove its namespace, and with it the links."""
         for device in _MTU:
             self.restore(port, device)
+            # Not only with the namespace, which the kernel takes apart when it has time: the name is wanted again.
+            self.call("ip", "link", "delete", port.link(device))
         call("ip", "netns", "delete", port.namespace)
         self.ports.remove(port)
 

@@ -55,6 +55,15 @@ class TestTwoNodes:
         far.restore()
         assert reached(near, far.address) == 0
 
+    def test_the_ordinary_network_can_be_cut_as_well(self, two: list[Node]) -> None:
+        """And the tailnet does not notice."""
+        near, far = two
+        far.cut("eth0")
+        assert reached(near, far.wan) == 28
+        assert reached(near, far.address) == 0
+        far.restore("eth0")
+        assert reached(near, far.wan) == 7
+
     def test_without_an_address_there_is_no_way_around_through_the_other_network(self, two: list[Node]) -> None:
         """As when tailscaled is not up: the tailnet is not to be reached by the default route."""
         near, far = two
