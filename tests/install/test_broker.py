@@ -122,3 +122,55 @@ class TestABroker:
         """The overlay's upper layer is the difference."""
         site.vm.run("sudo relayq setup broker --uninstall --purge --yes", user="owner", timeout=300)
         assert remains(site.vm) == set()
+
+
+class TestABrokerWithoutARedisOfTheDistribution:
+    """As on Ubuntu 22.04, whose Redis is too old: here, apt is told to have none."""
+
+    def test_who_has_the_port_is_said_by_name_before_anything_is_changed(self, alone: Site) -> None:
+        """Somebody's Redis, or whatever it is, stays as it is."""
+        alone.vm.run("systemd-run --unit=squatter python3 -m http.server 6379")
+        wait_until(lambda: answers(alone.vm, "127.0.0.1", 6379, "GET / HTTP/1.0\\r\\n") != "", 10)
+        done = alone.install_broker(check=False)
+        assert done.returncode != 0
+        assert "port 6379 is used by python3 (squatter.service" in done.stderr
+        assert "nothing has been changed" in done.stderr
+        assert not (alone.vm.root / "var/lib/relayq").exists()
+        alone.vm.run("systemctl stop squatter")
+
+    def test_it_brings_its_own_under_a_unit_of_its_own(self, alone: Site) -> None:
+        """The same in all else: at boot, after a kill, and closed."""
+        alone.install_broker()
+        unit = "relayq-redis.service"
+        assert "valkey" in alone.vm.run(["systemctl", "show", "-P", "ExecStart", unit]).stdout
+        ids = alone.run("relayq", "submit", "--queue-anyway", "--", "true").stdout.split()
+        for again in (lambda: alone.vm.kill9(main_pid(alone.vm, unit)), alone.vm.reboot):
+            time.sleep(1.1)  # what is younger than a second may be lost with a power cut: that is promised
+            again()
+            wait_until(lambda: alone.run("relayq", "status", check=False).returncode == 0, 20)
+            assert [job["id"] for job in alone.relayq("list")] == ids
+        assert answers(alone.vm, alone.vm.address, 6379).startswith("-NOAUTH")
+        assert answers(alone.vm, alone.vm.wan, 6379) == ""
+        alone.well(alone.vm)
+
+    def test_its_units_are_as_systemd_wants_them(self, alone: Site) -> None:
+        """Where they are used; Redis' and the server's are confined, too."""
+        units = ["relayq-redis.service", "relayq-server.service"]
+        assert "relayq" not in alone.vm.run(["systemd-analyze", "verify", *units]).stderr
+        for unit in units:
+            alone.vm.run(["systemd-analyze", "security", "--threshold=30", unit])
+
+    def test_it_goes_without_a_trace(self, alone: Site) -> None:
+        """Of files; and no process of it is left."""
+        alone.vm.run("relayq setup broker --uninstall --purge", user="owner", timeout=120)
+        assert remains(alone.vm) == {"/etc/apt/preferences.d/none"}
+        assert alone.vm.run("pgrep -fa '[v]alkey|[r]elayq' || true").stdout == ""
+
+
+@pytest.fixture(scope="class")
+def alone(lab: Lab, boot_for_class: Boot, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """A machine to be a broker, for whose Redis apt has no candidate."""
+    (vm,) = boot_for_class("vm")
+    pin = "Package: redis-server\nPin: release *\nPin-Priority: -1\n"
+    vm.run("cat >/etc/apt/preferences.d/none", input=pin)
+    return Site(lab, tmp_path_factory.mktemp("served"), wheel, vm)

@@ -63,6 +63,15 @@ class TestWaysToJoin:
         assert bare.run(["systemctl", "is-active", UNIT]).stdout == "active\n"
         assert site.run("relayq", "run", "--on", "bare", "--", "id -un").stdout == "root\n"
 
+    def test_the_broker_s_own_machine_joins_without_a_token(self, site: Site) -> None:
+        """Who installs it there may let machines in. He goes on administering."""
+        site.join(site.vm, "curl -fsSL http://127.0.0.1:7117/join | sh")
+        assert site.run("relayq", "run", "--on", "vm", "--", "uname -n").stdout == "vm\n"
+        assert site.token().startswith(f"curl -fsSL http://{site.vm.address}:7117/join")
+        site.well(site.vm)
+        unit = "/home/owner/.config/systemd/user/relayq-worker.service"
+        assert site.vm.run(["systemd-analyze", "verify", "--user", unit], user="owner").stderr == ""
+
     def test_a_worker_of_a_redis_of_one_s_own_needs_no_token(self, site: Site, lab: Lab) -> None:
         """A config.yml with the broker's host, port and password, as it always was."""
         alone = lab.nodes["alone"]
