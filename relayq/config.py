@@ -65,6 +65,8 @@ class Settings:
     #: Words that jobs may ask for with `needs`: a list, or text with commas. The file's `worker.priority`,
     #: known from 1.x, adds one: `low` adds `light`, `high` adds `heavy`, `normal` adds none.
     labels: tuple[str, ...] = ()
+    #: Programs the worker looks for on its PATH, beside those it knows, so that jobs may ask for them with `needs`.
+    programs: tuple[str, ...] = ()
     #: Percent of the machine's processors that others than relayq's jobs may use before the worker takes nothing new;
     #: it goes on 10 below that. Not set: no such limit.
     cpu_threshold: float | None = None
@@ -163,6 +165,7 @@ SETTINGS = (
     Setting("worker_name", "worker.name", values.worker_name),
     Setting("slots", "worker.max_concurrent", values.whole("a whole number from 1 to 1024", 1, 1024)),
     Setting("labels", "worker.labels", values.labels, ", ".join),
+    Setting("programs", "worker.programs", values.labels, ", ".join),
     Setting("cpu_threshold", "worker.cpu_threshold", values.number("percent, from 1 to 100", 1, 100), "{:g}".format),
     Setting("nice", "worker.nice", values.whole("a whole number from -20 to 19", -20, 19)),
     Setting("submit_patience", "jobs.submit_patience", values.duration, values.in_time),

@@ -218,6 +218,16 @@ class Result:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Capability:
+    """Something that was looked for on a machine and found, whether it works or not."""
+
+    name: str  #: as jobs ask for it: `ffmpeg`, `encoder:libx264`, `docker`
+    version: str | None = None
+    works: bool = True
+    why_not: str | None = None  #: if it does not work: what was said when it was tried
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerInfo:
     """What a worker says of itself when it registers."""
 
@@ -226,7 +236,9 @@ class WorkerInfo:
     incarnation: str  #: random, new with each start
     slots: int
     labels: tuple[str, ...] = ()  #: given, and those every machine of its sort has (mac, rpi)
-    capabilities: tuple[str, ...] = ()  #: found
+    capabilities: tuple[str, ...] = ()  #: the names of what was found and works
+    found: tuple[Capability, ...] = ()  #: all that was found, with version, or why it does not work
+    facts: Mapping[str, str | int] = field(default_factory=dict)  #: os, arch, model, cores; memory, disk … in bytes
     host: str = ""
     system: str = ""  #: e.g. "Linux aarch64"
     version: str = ""
@@ -257,6 +269,14 @@ class Pause:
     draining: bool = False  #: for good, or to be switched off: when nothing runs any more it is drained
     by: str | None = None
     note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reprobe:
+    """Somebody wants a worker to look again at what its machine can do."""
+
+    since: float
+    programs: tuple[str, ...] = ()  #: to be looked for on its PATH, from now on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -312,6 +332,7 @@ class WorkerState:
     paused: Pause | None = None
     quarantined: Quarantine | None = None
     held_back: str | None = None  #: why it takes nothing new by its own choice, as the end of a sentence
+    reprobe: Reprobe | None = None  #: it has been asked to look, and has not told yet
 
     @property
     def resting(self) -> bool:
@@ -354,4 +375,5 @@ class Pulse:
     quarantined: str | None = None  #: why this worker is to test itself
     unheard: int = 0  #: rings that waited in its queue before this pulse
     announce: bool = False  #: a new epoch: this worker is to say what it runs before it claims anything
+    reprobe: Reprobe | None = None  #: this worker is to look again at what its machine can do
     next_due: float | None = None  #: seconds until a retry, a lease's end or a patience's end is due

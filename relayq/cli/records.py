@@ -8,7 +8,9 @@ Job       id, title, state, reason, message, exit_code, signal, exit (what `rela
 Attempt   number, worker, started_at, ended_at, reason, exit_code, signal, message, duration, stdout_bytes,
           stderr_bytes
 Worker    name, type, state, online, slots, active_jobs, queued_jobs, total_jobs, labels, capabilities, host, system,
-          version, pid, seen_at, load, why (it takes nothing new, or is away; else null)
+          version, pid, seen_at, load, why (it takes nothing new, or is away; else null), found (a Capability each, also
+          what does not work), facts (os, arch, model, cores; memory, disk, disk_free in bytes)
+Capability  name, version, works, why_not
 Kept      stdout_kept, stderr_kept (bytes of the last attempt's output that can be had), truncated (whether that is
           less than was printed)
 Piece     stream (stdout or stderr), offset, text; or base64 where it is no UTF-8

@@ -47,14 +47,24 @@ def say_json(data: Any) -> None:
 
 
 def say_table(
-    rows: Sequence[Sequence[str]], colours: str | None = None, *, names: Collection[int] = (), wrap: bool = False
+    rows: Sequence[Sequence[str]],
+    colours: str | None = None,
+    *,
+    struck: str | None = None,
+    names: Collection[int] = (),
+    wrap: bool = False,
 ) -> None:
-    """Columns that fit the terminal, as `relayq.columns.table`; words of the column `colours` in colour."""
+    """Columns that fit the terminal, as `relayq.columns.table`.
+
+    Words of the column `colours` are shown in colour, those of the column `struck` struck out.
+    """
     rows = [[plain(cell) for cell in row] for row in rows]
     lines = columns.table(rows, _width(), names=names, wrap=wrap).split("\n")
-    start = lines[0].index(colours) if colours else -1
-    for line in lines:
-        click.echo(_coloured(line, start) if colours else line)
+    column = colours or struck
+    start = lines[0].index(column) if column else -1
+    for number, line in enumerate(lines):
+        styled = _coloured(line, start) if colours else _struck(line, start) if struck and number else line
+        click.echo(styled)
 
 
 def say_pairs(pairs: Mapping[str, str | None]) -> None:
@@ -80,3 +90,8 @@ def _coloured(line: str, start: int) -> str:
     word = line[start:].split(maxsplit=1)[0] if line[start : start + 1].strip() else ""
     colour = COLOURS.get(word)
     return line[:start] + click.style(word, fg=colour) + line[start + len(word) :] if colour else line
+
+
+def _struck(line: str, start: int) -> str:
+    word = line[start:].split(maxsplit=1)[0] if line[start : start + 1].strip() else ""
+    return line[:start] + click.style(word, strikethrough=True) + line[start + len(word) :] if word else line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import click
@@ -11,8 +12,9 @@ import click
 from relayq import config_values, minder
 from relayq.cli.complete import complete_worker
 from relayq.cli.context import App, pass_app
-from relayq.cli.options import json_option, value_type
+from relayq.cli.options import DURATION, json_option, value_type
 from relayq.errors import NoSuchWorker, Refused
+from relayq.placement import NAME as NAMES
 
 NAME = value_type("name", config_values.worker_name)
 LABELS = value_type("labels", config_values.labels)
@@ -86,6 +88,50 @@ def worker_command() -> list[str]:
 
     # Where it logs, `relayq.tasks` reads from the settings: Celery would take a "%" in the path for its own.
     return worker_argv(settings.worker_name, settings.slots, loglevel=settings.log_level)
+
+
+@command.command("reprobe")
+@click.argument("name", shell_complete=complete_worker)
+@click.option("--program", "programs", multiple=True, metavar="NAME", help="Look for this program on its PATH as well.")
+@click.option("--wait", type=DURATION, default=60.0, help="How long to wait for what it finds. [default: 60s]")
+@json_option
+@pass_app
+def reprobe(app: App, name: str, programs: tuple[str, ...], wait: float, as_json: bool) -> int:
+    """Have a worker look again at what its machine can do, after something was installed there.
+
+    A program that is asked for is looked for ever after, and jobs may ask for it: --needs NAME. Exits with 1 if it has
+    not told within --wait; it will look as soon as it is there. --json prints a Worker.
+    """
+    from relayq.cli.exits import NEGATIVE
+    from relayq.cli.records import worker_records
+    from relayq.cli.screen import message, say_json
+    from relayq.cli.snapshot import Snapshot
+    from relayq.cli.workers import say_machines, say_workers
+
+    for program in programs:
+        if not NAMES.fullmatch(program):
+            raise click.UsageError(f"--program takes a program's name as it is on PATH; got {program!r}")
+    app.store.reprobe(name, programs)
+    told = _told(app, name, wait)
+    workers = {name: worker_records(Snapshot(app.store).status())[name]}
+    if as_json:
+        say_json(workers[name])
+    elif told:
+        say_workers(workers, capabilities=True)
+        say_machines(workers)
+    if not told:
+        message(f"{name} has not told what it finds within {wait:g} s; it looks as soon as it is there")
+    return 0 if told else NEGATIVE
+
+
+def _told(app: App, name: str, patience: float) -> bool:
+    """Whether the worker has looked, and said so, before `patience` seconds had passed."""
+    give_up_at = time.monotonic() + patience
+    while any(w.info.name == name and w.reprobe is not None for w in app.store.workers()[1]):
+        if time.monotonic() >= give_up_at:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 @command.command("remove")

@@ -9,14 +9,17 @@ import click
 from relayq.cli.context import App, pass_app
 from relayq.cli.options import json_option
 
+GIB = 1 << 30
+
 
 @click.command("workers")
 @click.option("--needs", multiple=True, metavar="LABEL,…", help="Only those that have all of these.")
 @json_option
 @pass_app
 def command(app: App, needs: tuple[str, ...], as_json: bool) -> int:
-    """List the workers and what they offer: labels and capabilities.
+    """List the workers and what they offer: labels and capabilities, and what is there but does not work.
 
+    Each worker tries what its machine can do when it starts, every hour, and on `relayq worker reprobe`.
     Exits with 1 if --needs is given and no worker has it. --json prints {name: Worker}.
     """
     from relayq.cli.exits import NEGATIVE
@@ -31,6 +34,7 @@ def command(app: App, needs: tuple[str, ...], as_json: bool) -> int:
         say_json(workers)
     elif workers or not every:
         say_workers(workers, capabilities=True)
+        say_machines(workers)
     if every and not workers:
         message(f"no worker has {' and '.join(sorted(wanted))}. See: relayq workers")
     return NEGATIVE if wanted and not workers else 0
@@ -54,3 +58,31 @@ def say_workers(workers: dict[str, dict[str, Any]], *, capabilities: bool = Fals
         say("")
     for sentence in resting:
         say(sentence)
+
+
+def say_machines(workers: dict[str, dict[str, Any]]) -> None:
+    """What each machine is, and what was found there but does not work."""
+    from relayq.cli.screen import say, say_table
+
+    machines = [(name, machine_sentence(w["facts"], w["found"])) for name, w in workers.items() if w["facts"]]
+    broken = [(name, each["name"], each["why_not"] or "") for name, w in workers.items() for each in w["found"]
+              if not each["works"]]  # fmt: skip
+    if machines:
+        say("")
+        say_table([("WORKER", "MACHINE"), *machines], names=(0,), wrap=True)
+    if broken:
+        say("")
+        say_table([("WORKER", "DOES NOT WORK", "WHY"), *broken], struck="DOES NOT WORK", names=(0,), wrap=True)
+
+
+def machine_sentence(facts: dict[str, Any], found: list[dict[str, Any]]) -> str:
+    """A machine in one line: what it is, how big, and the versions of what works there."""
+    told = [facts.get("model"), " ".join(str(facts[key]) for key in ("os", "arch") if key in facts)]
+    if "cores" in facts:
+        told.append(f"{facts['cores']} cores")
+    if "memory" in facts:
+        told.append(f"{facts['memory'] / GIB:.3g}G memory")
+    if "disk" in facts:
+        told.append(f"{facts['disk_free'] / GIB:.0f}G of {facts['disk'] / GIB:.0f}G disk free")
+    told += [f"{each['name']} {each['version']}" for each in found if each["works"] and each["version"]]
+    return ", ".join(part for part in told if part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from relayq.columns import table
@@ -70,6 +70,8 @@ def _worker(worker: WorkerState, queued: int, now: float) -> dict[str, Any]:
         "slots": info.slots,
         "labels": list(info.labels),
         "capabilities": list(info.capabilities),
+        "found": [asdict(each) for each in info.found],
+        "facts": dict(info.facts),
         "host": info.host,
         "system": info.system,
         "version": info.version,

@@ -129,6 +129,10 @@ class Store(Protocol):
         """
         ...
 
+    def describe(self, info: WorkerInfo) -> None:
+        """Replace what a worker says of itself; the lanes it serves are said by `serve`. Raises Replaced."""
+        ...
+
     def lanes(self) -> tuple[int, tuple[str, ...]]:
         """The version of the set of lanes, and the lanes."""
         ...
@@ -158,6 +162,13 @@ class Store(Protocol):
 
     def resume(self, worker: str) -> None:
         """Let it take jobs again, also out of quarantine. Raises NoSuchWorker."""
+        ...
+
+    def reprobe(self, worker: str, programs: Sequence[str] = ()) -> None:
+        """Have a worker look again at what its machine can do, and for these programs. Raises NoSuchWorker.
+
+        It stands in its `WorkerState` until the worker has told (`describe`).
+        """
         ...
 
     def release(self, worker: str) -> None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import base64
 import json
 import math
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from relayq.model import (
     Attempt,
+    Capability,
     Chunk,
     Event,
     Held,
@@ -25,6 +26,7 @@ from relayq.model import (
     Quarantine,
     Readings,
     Reason,
+    Reprobe,
     State,
     WorkerInfo,
 )
@@ -163,7 +165,9 @@ def progress_to_text(held: Held) -> str:
 
 def worker_to_text(info: WorkerInfo) -> str:
     """What a worker says of itself."""
-    return dumps({f.name: getattr(info, f.name) for f in fields(info)})
+    data = {f.name: getattr(info, f.name) for f in fields(info)}
+    data["found"] = [{k: v for k, v in asdict(each).items() if v is not None} for each in info.found]
+    return dumps(data)
 
 
 def worker_from_text(text: bytes | str) -> WorkerInfo:
@@ -171,7 +175,12 @@ def worker_from_text(text: bytes | str) -> WorkerInfo:
     data: Json = {k: v for k, v in json.loads(text).items() if k in WorkerInfo.__dataclass_fields__}
     for name in ("labels", "capabilities"):
         data[name] = tuple(data.get(name) or ())
+    data["found"] = tuple(_capability(each) for each in data.get("found") or ())
     return WorkerInfo(**data)
+
+
+def _capability(data: Json) -> Capability:
+    return Capability(**{k: v for k, v in data.items() if k in Capability.__dataclass_fields__})
 
 
 def pause_from_text(text: bytes, until: bytes, now: float) -> Pause | None:
@@ -227,6 +236,14 @@ def quarantine_from_text(text: bytes) -> Quarantine | None:
         return None
     data: Json = json.loads(text)
     return Quarantine(since=data["since"], why=data["why"])
+
+
+def reprobe_from_text(text: bytes) -> Reprobe | None:
+    """What a worker is asked to look for."""
+    if not text:
+        return None
+    data: Json = json.loads(text)
+    return Reprobe(since=data["since"], programs=tuple(data.get("programs", "").split()))
 
 
 def chunk_from_bytes(element: bytes) -> Chunk:

@@ -136,6 +136,10 @@ class RedisStore:
     def serve(self, worker: str, lanes: Iterable[str], *, all: bool, version: int | None = None) -> int:
         return int(self._call("serve", worker, "1" if all else "", "" if version is None else version, *lanes))
 
+    def describe(self, info: WorkerInfo) -> None:
+        if self._call("describe", codec.worker_to_text(info), info.name, info.incarnation) == b"replaced":
+            raise _replaced(info.name)
+
     def lanes(self) -> tuple[int, tuple[str, ...]]:
         version, *lanes = self._call("lanes")
         return int(version), tuple(lane.decode() for lane in lanes)
@@ -170,6 +174,9 @@ class RedisStore:
 
     def resume(self, worker: str) -> None:
         self._rest(worker, "resume")
+
+    def reprobe(self, worker: str, programs: Sequence[str] = ()) -> None:
+        self._rest(worker, "reprobe", codec.dumps({"programs": " ".join(programs)}))
 
     def release(self, worker: str) -> None:
         self._rest(worker, "release")
@@ -261,6 +268,7 @@ class RedisStore:
             unheard=int(answer[8]),
             announce=answer[9] == b"1",
             next_due=float(answer[10]) if answer[10] else None,
+            reprobe=codec.reprobe_from_text(answer[11]),
         )
 
     def announce(self, worker: str, incarnation: str, running: Sequence[Held]) -> Announced:
@@ -326,15 +334,16 @@ class RedisStore:
                 online=bool(seen_at) and not left_at and now - float(seen_at) <= patience,
                 left=bool(left_at),
                 seen_at=float(seen_at or 0),
-                running=int(running),
+                running=int(held),
                 load=float(load) if load else None,
                 paused=codec.pause_from_text(paused, until, now),
                 quarantined=codec.quarantine_from_text(quarantined),
                 held_back=held_back.decode() or None,
                 readings=codec.readings_from_text(readings),
+                reprobe=codec.reprobe_from_text(reprobe),
             )
-            for info, seen_at, running, load, paused, until, quarantined, held_back, left_at, readings in _rows(
-                answer[1:], 10
+            for info, seen_at, held, load, paused, until, quarantined, held_back, left_at, readings, reprobe in _rows(
+                answer[1:], 11
             )
         ]
         return now, sorted(states, key=lambda state: state.info.name)

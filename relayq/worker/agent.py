@@ -13,7 +13,7 @@ from relayq.config import Settings
 from relayq.errors import BrokerRefused, BrokerUnavailable, Replaced
 from relayq.lifecycle import freeze_margin, pulse_interval, term_without_broker
 from relayq.model import Bell, Held, JobSpec, Pulse
-from relayq.placement import eligible, lane_for
+from relayq.placement import lane_for
 from relayq.store import Claim, NewJob, Registered, Store
 from relayq.supervisor.messages import SessionClosed, SupervisorError
 from relayq.worker import attempt, awake, ending, facts, readings, selftest, workspace
@@ -23,6 +23,8 @@ from relayq.worker.cpu import CpuWatch
 from relayq.worker.hearing import Hearing
 from relayq.worker.holding import Holding, held_of, key_of
 from relayq.worker.identity import HomeLock, identity
+from relayq.worker.looking import Looking
+from relayq.worker.offering import Offering
 from relayq.worker.pulse import Pulser
 from relayq.worker.reporting import LetGo, Reporter
 from relayq.worker.sessions import Sessions, give_time, prolong_all
@@ -55,7 +57,16 @@ class Agent:
     ) -> None:
         self._settings = settings
         self._lock = HomeLock(settings.home, name)
-        self._info = facts.describe(name=name, identity=identity(settings.home), slots=slots, labels=settings.labels)
+        self._looking = Looking(settings.home, settings.programs)
+        self._info = facts.describe(
+            name=name,
+            identity=identity(settings.home),
+            slots=slots,
+            labels=settings.labels,
+            home=settings.home,
+            found=self._looking.recall(),
+        )
+        self._offering = Offering(self._info)
         self._store = open_store(5.0)
         self._pulse_store = open_store(2.0)
         self._answers = Answers(self._store, write_answer)
@@ -83,7 +94,7 @@ class Agent:
             self._reporter,
             self._sessions,
             self.pulse_now,
-            lambda: facts.machine(self._info),
+            lambda: facts.machine(self._offering.info),
             freeze_margin(settings.lease_floor),
         )
         self._pulser: Pulser | None = None
@@ -113,9 +124,8 @@ class Agent:
         """Register, take back what runs here, and begin to look for work. Waits for a broker that is away."""
         running = [held_of(state.key) for state in self._until_supervised(lambda: list(self._sessions.known()))]
         registered = self._until_answered(lambda: self._register(bell, running))
-        lanes = [lane for lane in registered.lanes if eligible(self._info, lane)]
         version = registered.lanes_version
-        self._until_answered(lambda: self._store.serve(self._info.name, lanes, all=True, version=version))
+        self._until_answered(lambda: self._offering.serve(self._store, registered.lanes, version))
         for held in running:
             if held in registered.adopted:
                 self._adopt(held)
@@ -124,7 +134,7 @@ class Agent:
         self._sweep_workspaces(running)
         pulser = Pulser(
             self._pulse_store,
-            self._info,
+            self._offering,
             self._holding,
             lease_floor=self._settings.lease_floor,
             store_now=registered.now,
@@ -148,6 +158,7 @@ class Agent:
             pulser.start()
             self._bridge.stop()
             self._chores.start()
+            self._looking.start(self._store, self._offering)
         log.info("worker %s is ready: %s slots, labels %s", self._info.name, self._info.slots, self._info.labels)
         return None
 
@@ -214,6 +225,7 @@ class Agent:
         self._bridge.stop()
         held.update(self._holding.all())
         self._sessions.interrupt()
+        self._looking.stop()
         if self._chores is not None:
             self._chores.stop()
         with self._starting:
@@ -243,6 +255,8 @@ class Agent:
 
     def _answered(self, answer: Pulse) -> None:
         self._quarantined = answer.quarantined is not None
+        if answer.reprobe is not None:
+            self._looking.ask(answer.reprobe)
         if self._hearing.is_deaf(answer.unheard, len(self._holding.all())) and not self._stopping.is_set():
             log.error("rings are not heard any more; starting anew (jobs go on)")
             self._relaunch()

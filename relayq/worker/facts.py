@@ -1,20 +1,25 @@
-"""What a worker says of this machine: the labels every machine of its sort has, and the programs found."""
+"""What a worker says of itself: the labels every machine of its sort has, its facts, and what probes found."""
 
 from __future__ import annotations
 
 import os
 import platform
-import shutil
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import relayq
 from relayq.kinds import Machine
-from relayq.media import engines
-from relayq.model import WorkerInfo
+from relayq.model import Capability, WorkerInfo
+from relayq.probes.machine import facts as machine_facts
 
-#: Programs worth knowing of before a job asks for them.
-PROGRAMS = ("ffmpeg", "ffprobe", "docker", "whisper")
+#: Words for the same thing: jobs may ask for either.
+ALIASES = {
+    "arch:arm64": "arch:aarch64",
+    "arch:x86_64": "arch:amd64",
+    "os:macos": "os:darwin",
+}
 
 
 def own_labels() -> tuple[str, ...]:
@@ -28,28 +33,37 @@ def own_labels() -> tuple[str, ...]:
     return ("rpi",) if b"Raspberry Pi" in model else ()
 
 
-def capabilities() -> tuple[str, ...]:
-    """Programs on PATH, and the architecture."""
-    found = [program for program in PROGRAMS if shutil.which(program)]
-    return (*found, *engines.found(), f"arch:{platform.machine()}", f"os:{platform.system().lower()}")
-
-
-def describe(*, name: str, identity: str, slots: int, labels: tuple[str, ...]) -> WorkerInfo:
+def describe(
+    *,
+    name: str,
+    identity: str,
+    slots: int,
+    labels: tuple[str, ...],
+    home: Path,
+    found: Sequence[Capability],
+) -> WorkerInfo:
     """This worker, as it registers."""
-    return WorkerInfo(
+    info = WorkerInfo(
         name=name,
         identity=identity,
         incarnation=os.urandom(8).hex(),
         slots=slots,
         labels=tuple(dict.fromkeys((*labels, *own_labels()))),
-        capabilities=capabilities(),
         host=platform.node(),
         system=f"{platform.system()} {platform.machine()}",
         version=relayq.__version__,
         pid=os.getpid(),
     )
+    return with_findings(info, found, machine_facts(home))
 
 
 def machine(info: WorkerInfo) -> Machine:
     """What a plan may know of this worker's machine."""
     return Machine(name=info.name, offers=info.offers, python=sys.executable)
+
+
+def with_findings(info: WorkerInfo, found: Sequence[Capability], facts: dict[str, str | int]) -> WorkerInfo:
+    """The same worker, with what a look at the machine has told."""
+    sort = [f"{key}:{facts[key]}" for key in ("arch", "os") if key in facts]
+    words = [*(each.name for each in found if each.works), *sort, *(ALIASES[word] for word in sort if word in ALIASES)]
+    return replace(info, capabilities=tuple(words), found=tuple(found), facts=facts)

@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 
 from relayq.errors import BrokerUnavailable, Replaced
 from relayq.lifecycle import freeze_margin, pulse_interval, term_without_broker
-from relayq.model import Held, Pulse, Readings, WorkerInfo
-from relayq.placement import eligible
+from relayq.model import Held, Pulse, Readings
 from relayq.store import Store
 from relayq.supervisor.client import Session
 from relayq.supervisor.clock import elapsed
@@ -20,6 +19,7 @@ from relayq.supervisor.messages import SupervisorError
 from relayq.worker import announcing
 from relayq.worker.attempt import SUPERSEDED
 from relayq.worker.holding import Holding, key_of
+from relayq.worker.offering import Offering
 from relayq.worker.sessions import Sessions
 
 log = logging.getLogger("relayq.worker")
@@ -34,7 +34,7 @@ class Pulser(threading.Thread):
     def __init__(
         self,
         store: Store,
-        info: WorkerInfo,
+        offering: Offering,
         holding: Holding,
         *,
         lease_floor: float,
@@ -48,7 +48,8 @@ class Pulser(threading.Thread):
     ) -> None:
         super().__init__(name="relayq-pulse", daemon=True)
         self._store = store
-        self._info = info
+        self._offering = offering
+        self._name, self._incarnation = offering.info.name, offering.info.incarnation
         self._holding = holding
         self._interval = pulse_interval(lease_floor)
         self._margin = freeze_margin(lease_floor)
@@ -99,8 +100,8 @@ class Pulser(threading.Thread):
         held = self._holding.all()
         sent_at = elapsed()
         answer = self._store.pulse(
-            self._info.name,
-            self._info.incarnation,
+            self._name,
+            self._incarnation,
             [self._holding.telling(attempt) for attempt in held],
             load=os.getloadavg()[0],
             readings=self._readings(),
@@ -115,14 +116,13 @@ class Pulser(threading.Thread):
             log.info("broker back")
             self._away = False
         if answer.announce:
-            announcing.announce(self._store, self._info.name, self._info.incarnation, self._holding)
+            announcing.announce(self._store, self._name, self._incarnation, self._holding)
             self._due.set()  # what was superseded, we hear with the next pulse
             return
         self._obey(answer, held, sent_at)
         if answer.lanes_version != self._lanes_version:
             version, lanes = self._store.lanes()
-            mine = [lane for lane in lanes if eligible(self._info, lane)]
-            self._store.serve(self._info.name, mine, all=True, version=version)
+            self._offering.serve(self._store, lanes, version)
             self._lanes_version = version  # a lane that was added since makes another
         self._answered(answer)
 

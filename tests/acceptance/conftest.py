@@ -98,8 +98,16 @@ class Fleet:
         self.workers: dict[str, Worker] = {}
         self.client = Client(Settings(home=folder / "client", broker_url=url, lease_floor=lease_floor))
 
-    def start(self, name: str = "w", *, slots: int = 2, labels: str = "", wait: bool = True) -> Worker:
-        worker = Worker(name, self.folder / name, self.url, slots, labels, self.lease_floor)
+    def start(
+        self,
+        name: str = "w",
+        *,
+        slots: int = 2,
+        labels: str = "",
+        wait: bool = True,
+        settings: dict[str, str] | None = None,
+    ) -> Worker:
+        worker = Worker(name, self.folder / name, self.url, slots, labels, self.lease_floor, settings)
         self.workers[name] = worker
         if wait:
             self.online(name)

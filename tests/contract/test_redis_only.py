@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import threading
 import time
@@ -12,7 +13,7 @@ import pytest
 import redis
 
 from relayq.errors import BrokerRefused, BrokerUnavailable, StoreFull
-from relayq.model import Bell, Chunk, JobSpec, Outcome, Reason, WorkerInfo
+from relayq.model import Bell, Capability, Chunk, JobSpec, Outcome, Reason, WorkerInfo
 from relayq.store import NewJob, scripts
 from relayq.store.redis import RedisStore
 from tests.conftest import free_port
@@ -252,3 +253,18 @@ def test_a_claim_says_how_long_after_its_ring_it_came(redis_url: str, admin: red
     claims = [(event.job, event.rung_for) for event in events if event.state == "running" and not event.lost]
     assert claims == [("a", 0.25), ("b", 0.0), ("c", 0.5)]
     bench.store.close()
+
+
+def test_a_worker_of_the_last_release_is_read(redis_url: str) -> None:
+    """Its record has no findings; one of a newer release may have more than we know."""
+    store = RedisStore(redis_url)
+    info = WorkerInfo(name="w", identity="w", incarnation="i", slots=1, capabilities=("ffmpeg",))
+    store.register(info, Bell(queue="relayq.ring.w", ring="r", channel="/0.c", nudge="n"))
+    record = json.loads(store._redis.hget("relayq:workers", "w"))
+    del record["found"], record["facts"]
+    store._redis.hset("relayq:workers", "w", json.dumps(record))
+    assert store.workers()[1][0].info == info
+    newer = {**record, "found": [{"name": "x", "works": True, "colour": "red"}], "smell": 1}
+    store._redis.hset("relayq:workers", "w", json.dumps(newer))
+    assert store.workers()[1][0].info.found == (Capability(name="x"),)
+    store.close()

@@ -17,7 +17,19 @@ from relayq.errors import (
     StaleAttempt,
     UnknownJob,
 )
-from relayq.model import Bell, Chunk, Held, JobSpec, OnLost, Outcome, Readings, Reason, State
+from relayq.model import (
+    Bell,
+    Capability,
+    Chunk,
+    Held,
+    JobSpec,
+    OnLost,
+    Outcome,
+    Readings,
+    Reason,
+    Reprobe,
+    State,
+)
 from relayq.placement import lane_for
 from relayq.store import NewJob, Unserved
 from relayq.store.memory import MemoryStore
@@ -1255,3 +1267,38 @@ def test_a_retry_is_not_put_off_by_a_clock_that_goes_back(bench: Bench) -> None:
     [late] = bench.store.get(["b"])
     assert late is not None
     assert late.reason is Reason.QUEUE_TIMED_OUT
+
+
+def test_a_worker_may_say_something_else_of_itself(bench: Bench) -> None:
+    """What it found travels whole; nothing else of it changes."""
+    inc = bench.worker("w", labels=("heavy",))
+    bench.store.pause("w", note="guests")
+    before = bench.store.workers()[1][0]
+    found = (Capability(name="ffmpeg", version="7.1"), Capability(name="encoder:x", works=False, why_not='no "x"'))
+    info = dataclasses.replace(
+        before.info, capabilities=("ffmpeg",), found=found, facts={"arch": "arm64", "memory": 24 << 30}
+    )
+    bench.store.describe(info)
+    assert bench.store.workers()[1] == [dataclasses.replace(before, info=info)]
+    with pytest.raises(Replaced):
+        bench.store.describe(dataclasses.replace(info, incarnation="older"))
+    bench.submit("wish", prefer=("ffmpeg",))
+    bench.store.resume("w")
+    assert bench.claim("w", inc) is not None
+
+
+def test_a_worker_is_asked_to_look_until_it_has_told(bench: Bench) -> None:
+    """An answer lost on the way must not lose the request; a restart does not either."""
+    inc = bench.worker("w")
+    with pytest.raises(NoSuchWorker):
+        bench.store.reprobe("nobody")
+    assert bench.store.pulse("w", inc).reprobe is None
+    bench.store.reprobe("w", ["blender", "sox"])
+    asked = Reprobe(since=bench.clock.now, programs=("blender", "sox"))
+    assert bench.store.pulse("w", inc).reprobe == bench.store.pulse("w", inc).reprobe == asked
+    inc = bench.worker("w")
+    [state] = bench.store.workers()[1]
+    assert state.reprobe == bench.store.pulse("w", inc).reprobe == asked
+    bench.store.describe(state.info)
+    assert bench.store.workers()[1][0].reprobe is None
+    assert bench.store.pulse("w", inc).reprobe is None

@@ -38,9 +38,13 @@ class Line:
         result = self(*args, "--json")
         return json.loads(result.stdout)
 
-    def worker(self, name: str = "mac-mini", *, slots: int = 2, labels: tuple[str, ...] = ("mac",)) -> str:
+    def worker(
+        self, name: str = "mac-mini", *, slots: int = 2, labels: tuple[str, ...] = ("mac",), **offers: Any
+    ) -> str:
         """A worker that joins; its incarnation."""
-        info = WorkerInfo(name=name, identity=f"id-{name}", incarnation=f"i-{name}", slots=slots, labels=labels)
+        info = WorkerInfo(
+            name=name, identity=f"id-{name}", incarnation=f"i-{name}", slots=slots, labels=labels, **offers
+        )
         bell = Bell(queue=f"relayq.ring.{name}", ring="r", channel=f"/0.c.{name}", nudge="n")
         lanes = self.store.register(info, bell).lanes
         self.store.serve(name, [lane for lane in lanes if eligible(info, lane)], all=True)

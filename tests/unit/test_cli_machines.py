@@ -7,7 +7,9 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -16,6 +18,7 @@ from click.testing import CliRunner
 
 from relayq.cli.app import VERBS, cli
 from relayq.errors import BrokerRefused, BrokerUnavailable
+from relayq.model import Capability
 from tests.unit.cli import Line
 
 
@@ -319,3 +322,48 @@ def test_why_a_worker_takes_nothing_stands_below_the_table(line: Line) -> None:
     line.store.pause("mac-mini", by="ann", note="guests")
     for verb in ("status", "workers"):
         assert re.search(r"^mac-mini is paused by ann since .*: guests$", line(verb).stdout, re.MULTILINE)
+
+
+FOUND = (
+    Capability(name="ffmpeg", version="7.1"),
+    Capability(name="encoder:h264_nvenc", works=False, why_not="Cannot load libcuda.so.1"),
+)
+FACTS = {
+    "model": "Mac mini (Apple M2)", "os": "macos", "arch": "arm64", "cores": 8, "memory": 16 << 30,
+    "disk": 460 << 30, "disk_free": 120 << 30,
+}  # fmt: skip
+
+
+def test_workers_tells_what_each_machine_is_and_what_does_not_work(line: Line) -> None:
+    """A listed encoder that fails is there, struck out, with the reason; programs read the same."""
+    line.worker("nas", labels=("heavy",), capabilities=("ffmpeg",), found=FOUND, facts=FACTS)
+    told = line("workers").stdout
+    assert "Mac mini (Apple M2), macos arm64, 8 cores, 16G memory, 120G of 460G disk free, ffmpeg 7.1" in told
+    assert re.search(r"^nas +encoder:h264_nvenc +Cannot load libcuda.so.1$", told, re.MULTILINE)
+    line.columns = 60
+    assert all(len(row) <= 60 for row in line("workers").stdout.splitlines())
+    record = line.json("workers")["nas"]
+    assert record["capabilities"] == ["ffmpeg"]
+    assert record["facts"] == FACTS
+    assert record["found"] == [
+        {"name": "ffmpeg", "version": "7.1", "works": True, "why_not": None},
+        {"name": "encoder:h264_nvenc", "version": None, "works": False, "why_not": "Cannot load libcuda.so.1"},
+    ]
+
+
+def test_reprobe_waits_until_the_worker_has_told(line: Line) -> None:
+    """And says if it has not."""
+    assert line("worker", "reprobe", "nobody").exit_code == 5
+    silent = line("worker", "reprobe", "mac-mini", "--program", "blender", "--wait", "0")
+    assert silent.exit_code == 1
+    assert "has not told what it finds within 0 s" in silent.stderr
+    [worker] = line.store.workers()[1]
+    assert worker.reprobe is not None
+    assert worker.reprobe.programs == ("blender",)
+    found = replace(worker.info, capabilities=("blender",), found=(Capability(name="blender", version="4.2"),))
+    told = threading.Timer(0.2, line.store.describe, [found])
+    told.start()
+    done = line.json("worker", "reprobe", "mac-mini", "--wait", "20")
+    told.join()
+    assert done["capabilities"] == ["blender"]
+    assert line("worker", "reprobe", "mac-mini", "--program", "a b").exit_code == 2

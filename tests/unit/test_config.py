@@ -122,6 +122,7 @@ def test_every_field_has_its_variable(load):
         "RELAYQ_LEASE_FLOOR": "500ms",
         "RELAYQ_KEEP": "1d12h",
         "RELAYQ_OUTPUT_BUDGET_BYTES": "1G",
+        "RELAYQ_PROGRAMS": "blender, sox",
         "RELAYQ_LOG_LEVEL": "debug",
         "RELAYQ_LOG_FILE": "/var/log/q",
     }
@@ -137,6 +138,7 @@ def test_every_field_has_its_variable(load):
         "worker_name": "n",
         "slots": 3,
         "labels": ("x",),
+        "programs": ("blender", "sox"),
         "cpu_threshold": 12.5,
         "nice": 1,
         "submit_patience": 120.0,

@@ -33,11 +33,15 @@ def model_file(model: str) -> Path | None:
     """A file of this name, or where such files are kept."""
     if Path(model).is_file():
         return Path(model)
-    folders = [Path(folder) for folder in os.environ.get("WHISPER_CPP_MODELS", "").split(os.pathsep) if folder]
-    folders += [Path.home() / ".cache/whisper.cpp", Path.home() / "whisper.cpp/models"]
-    folders += [Path(root) / "share" / name for root in _ROOTS for name in ("whisper-cpp", "whisper.cpp/models")]
     name = "large-v3-turbo" if model == "turbo" else model
-    return next((path for folder in folders if (path := folder / f"ggml-{name}.bin").is_file()), None)
+    return next((path for folder in folders() if (path := folder / f"ggml-{name}.bin").is_file()), None)
+
+
+def folders() -> list[Path]:
+    """Where such files are kept."""
+    given = [Path(folder) for folder in os.environ.get("WHISPER_CPP_MODELS", "").split(os.pathsep) if folder]
+    given += [Path.home() / ".cache/whisper.cpp", Path.home() / "whisper.cpp/models"]
+    return given + [Path(root) / "share" / name for root in _ROOTS for name in ("whisper-cpp", "whisper.cpp/models")]
 
 
 _ROOTS = ("/opt/homebrew", "/usr/local", "/usr")

@@ -4,7 +4,7 @@
 --   [11] how its machine is (JSON) or '' for as before, [12] count, then id, number, nonce, progress (JSON or '') of each
 -- Answers {'replaced'} | {'ok', now, lanes version, '1' if work is waiting, terms, superseded, cancelled,
 --   why it is quarantined (JSON) or '', rings that wait in its queue, '1' if it has to announce what it runs,
---   seconds until something is due or ''}
+--   seconds until something is due or '', what it is to look for on its machine (JSON) or ''}
 local worker = ARGV[5]
 local key = K .. 'worker:' .. worker
 if call('HGET', key, 'incarnation') ~= ARGV[6] then return {'replaced'} end
@@ -98,4 +98,4 @@ local waiting = ring_own(w) and '1' or ''
 local due = call('ZRANGE', K .. 'due', 0, 0, 'WITHSCORES')
 return {'ok', tostring(T), num(call('GET', K .. 'lanes:version'), 0), waiting, terms, superseded, cancelled,
   call('HGET', key, 'quarantined') or '', unheard, w.epoch ~= epoch() and '1' or '',
-  due[2] and string.format('%.3f', tonumber(due[2]) - T) or ''}
+  due[2] and string.format('%.3f', tonumber(due[2]) - T) or '', call('HGET', key, 'reprobe') or ''}

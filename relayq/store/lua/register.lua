@@ -13,13 +13,8 @@ if there and cjson.decode(there).identity ~= info.identity then
   if worker_named(name).online then return {'taken', 'is online'} end
   if call('ZCARD', K .. 'held:' .. name) > 0 then return {'taken', 'still holds a job'} end
 end
-call('HSET', K .. 'workers', name, ARGV[5])
-local offers = {'', name}
-for _, list in ipairs({info.labels, info.capabilities}) do
-  for _, word in ipairs(list) do offers[#offers + 1] = word end
-end
-offers[#offers + 1] = ''
-call('HSET', key, 'incarnation', info.incarnation, 'slots', info.slots, 'offers', table.concat(offers, ' '), 'seen_at', tostring(T),
+describe(info, ARGV[5])
+call('HSET', key, 'incarnation', info.incarnation, 'slots', info.slots, 'seen_at', tostring(T),
   'contact_since', tostring(T), 'queue', ARGV[6], 'ring', ARGV[7], 'channel', ARGV[8], 'nudge', ARGV[9])
 call('HDEL', key, 'load', 'held_back', 'grants', 'left_at')
 call('DEL', ARGV[6])

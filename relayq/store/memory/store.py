@@ -166,6 +166,7 @@ class MemoryStore(WorkerCalls):
                     quarantined=w.quarantined,
                     held_back=w.held_back,
                     readings=w.readings,
+                    reprobe=w.reprobe,
                 )
                 for name, w in sorted(self._workers.items())
             ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from relayq import lifecycle
 from relayq.errors import InvalidTransition, NoSuchWorker, Replaced, StaleAttempt, UnknownJob
 from relayq.lifecycle import Renewed
-from relayq.model import Bell, Change, Chunk, Event, Held, Job, Pause, Quarantine, Readings, State, WorkerInfo
+from relayq.model import Bell, Change, Chunk, Event, Held, Job, Pause, Quarantine, Readings, Reprobe, State, WorkerInfo
 from relayq.store.kept_output import KeptOutput
 
 
@@ -31,6 +31,7 @@ class Worker:
     paused: Pause | None = None
     quarantined: Quarantine | None = None
     held_back: str | None = None
+    reprobe: Reprobe | None = None
     left: bool = False  #: it has said goodbye
     epoch: int = 0  #: in which it has said what it runs
     grants: int = 0

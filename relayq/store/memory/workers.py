@@ -8,7 +8,20 @@ from dataclasses import replace
 from relayq import heartbeats, lifecycle
 from relayq.errors import BrokerUnavailable, NameTaken, StaleAttempt
 from relayq.lifecycle import Event, Finished, GivenBack
-from relayq.model import Bell, Change, Chunk, Held, Job, Outcome, Pulse, Quarantine, Readings, Reason, WorkerInfo
+from relayq.model import (
+    Bell,
+    Change,
+    Chunk,
+    Held,
+    Job,
+    Outcome,
+    Pulse,
+    Quarantine,
+    Readings,
+    Reason,
+    Reprobe,
+    WorkerInfo,
+)
 from relayq.store import Announced, Claim, Finish, Registered
 from relayq.store.kept_output import KeptOutput
 from relayq.store.memory.claims import Claims
@@ -38,6 +51,7 @@ class WorkerCalls(Claims):
                 new.paused, new.quarantined = there.paused, there.quarantined
                 new.misstarts, new.left_out = there.misstarts, there.left_out
                 new.readings, new.beats, new.known_since = there.readings, there.beats, there.known_since
+                new.reprobe = there.reprobe
             self._workers[info.name] = new
             adopted: dict[str, Held] = {}  # of two attempts at one job the later may have superseded the earlier
             for held in running:
@@ -69,6 +83,11 @@ class WorkerCalls(Claims):
                 if all:
                     self._ring_for_what_waits(self._workers[worker], self._now())
             return self._lanes_version
+
+    def describe(self, info: WorkerInfo) -> None:
+        with self._lock:
+            there = self._checked(info.name, info.incarnation)
+            there.info, there.reprobe = info, None
 
     def lanes(self) -> tuple[int, tuple[str, ...]]:
         with self._lock:
@@ -219,6 +238,7 @@ class WorkerCalls(Claims):
                 quarantined=there.quarantined.why if there.quarantined else None,
                 unheard=unheard,
                 announce=there.epoch != self._epoch,
+                reprobe=there.reprobe,
                 next_due=next((round(at - now, 3) for at, _ in self._due()), None),
             )
 
@@ -250,6 +270,10 @@ class WorkerCalls(Claims):
         attempt = job.attempts[-1]
         event = GivenBack(attempt.number, attempt.nonce, Outcome(reason=reason), lost)
         self._save(lifecycle.apply(event, job, now))
+
+    def reprobe(self, worker: str, programs: Sequence[str] = ()) -> None:
+        with self._lock:
+            self._named(worker).reprobe = Reprobe(since=self._now(), programs=tuple(programs))
 
     def release(self, worker: str) -> None:
         with self._lock:

@@ -21,6 +21,7 @@
 --   worker:NAME        hash     incarnation, slots, offers, seen_at, contact_since, load, queue, ring, channel, nudge;
 --                               paused (JSON), paused_until; quarantined (JSON); held_back (why it takes nothing by its
 --                               own choice); misstarts (jobs in a row it could not start); left_out_until;
+--                               reprobe (JSON: it is to look at its machine again);
 --                               epoch in which it has said what it runs; grants (new leases since it was heard);
 --                               readings (JSON: how its machine is); rung_at (the ring it has not answered yet)
 --   beats:NAME         hash     quarter hour (since the epoch) → milliseconds it was there; since: the first of all
@@ -116,6 +117,17 @@ local function worker_named(name)
     left_out_until = num(v[11] or nil, 0), offers = v[12] or '', misstarts = v[13], epoch = v[14],
     online = online(v[3], v[15]),
   }
+end
+
+-- What a worker says of itself, and its words for wishes.
+local function describe(info, text)
+  local offers = {'', info.name}
+  for _, list in ipairs({info.labels, info.capabilities}) do
+    for _, word in ipairs(list) do offers[#offers + 1] = word end
+  end
+  offers[#offers + 1] = ''
+  call('HSET', K .. 'workers', info.name, text)
+  call('HSET', K .. 'worker:' .. info.name, 'offers', table.concat(offers, ' '))
 end
 
 local function free_slots(w) return w.slots - call('ZCARD', K .. 'held:' .. w.name) end
