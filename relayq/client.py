@@ -8,14 +8,17 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from relayq import monitoring, placement
 from relayq.config import Settings, load
 from relayq.errors import AmbiguousJob, BadSpec, BrokerRefused, BrokerUnavailable, NoSuchWorker, UnknownJob
 from relayq.following import Watcher
+from relayq.forecast import Forecast, foresee
 from relayq.handle import Completed, JobHandle
 from relayq.model import Job, JobSpec
+from relayq.routes import lane_of
 from relayq.spec import LAST, check_id, make_spec
 from relayq.store import NewJob, Unserved
 
@@ -171,7 +174,7 @@ class Client:
         """Queue jobs by their specs. Raises as `run`."""
         names = [check_id(id) for id in ids] if ids else [new_id() for _ in specs]
         jobs = [
-            NewJob(id=id, spec=spec, lane=placement.lane_for(spec), anyway=queue_anyway)
+            NewJob(id=id, spec=spec, lane=lane_of(spec, self.settings.routes), anyway=queue_anyway)
             for id, spec in zip(names, specs, strict=True)
         ]
         handles = self._submit(jobs)
@@ -211,6 +214,20 @@ class Client:
         `timeout` counts from this call: then ResultTimeout is raised. Threads may share the iterator.
         """
         return Completed(self, handles, timeout)
+
+    def foresee(self, command: str | Sequence[str] | None = None, **options: Any) -> Forecast:
+        """Where a command would run, machine by machine, with reasons; the options are those of `run`. Submits nothing.
+
+        Raises BadSpec, BrokerUnavailable.
+        """
+        options.pop("queue_anyway", None), options.pop("id", None)
+        options["on"] = _one_worker(options.get("on"), options.pop("worker", None))
+        return self.foresee_spec(make_spec(command, **options))
+
+    def foresee_spec(self, spec: JobSpec) -> Forecast:
+        """As `foresee`, for a spec."""
+        now, workers = self.store.workers()
+        return foresee(spec, lane_of(spec, self.settings.routes), workers, now)
 
     def worker_status(self) -> monitoring.WorkerStatus:
         """All workers, as a dict that prints as a table; with the broker away {"online": False, "error": …}."""
@@ -299,11 +316,13 @@ def submit_served(store: Store, batch: Sequence[NewJob], inbox: str | None = Non
     except Unserved as unserved:
         workers = [state.info for state in store.workers()[1]]
         for lane in unserved.lanes:
-            able = [worker.name for worker in workers if placement.eligible(worker, lane)]
-            if not able:
+            able = [worker for worker in workers if placement.eligible(worker, lane)]
+            if not able and placement.requirement(lane) != (None, ()):
                 raise NoSuchWorker(placement.refusal(workers, lane)) from None
-            for name in able:
-                store.serve(name, [lane], all=False)
+            for worker in able:
+                store.serve(worker.name, [lane], all=False, lacks={lane: placement.rule_lacks(worker, lane)})
+        # A rule alone is no requirement: such a job waits for the first worker, as any other does.
+        batch = [replace(new, anyway=new.anyway or new.lane in unserved.lanes) for new in batch]
         return store.submit(batch, inbox=inbox)
 
 

@@ -73,6 +73,11 @@ class Settings:
     #: How much the worker's jobs give way to other programs, −20 to 19; below 0 needs root.
     #: The file's `worker.priority: low`, known from 1.x, means 10.
     nice: int | None = None
+    #: Which commands go to which machines if a job does not say: a group of the file, `PATTERN: [WORD, …]`, where the
+    #: pattern stands for a command's first word and the words are what its machine should have, programs or labels.
+    #: They come before the rules that relayq ships; `PATTERN: []` takes a rule away. In the environment
+    #: `PATTERN=WORD+WORD; PATTERN=`.
+    routes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: How long a submission keeps trying while the broker does not answer.
     submit_patience: float = 30.0
     #: The shortest term of a lease: a machine that is silent for so long may lose its young jobs to another.
@@ -125,7 +130,7 @@ def rows(settings: Settings, secrets: bool = False) -> list[tuple[str, str, str]
     listed = [("home", str(settings.home), settings.sources.get("home", "default"))]
     for setting in SETTINGS:
         value = getattr(settings, setting.field)
-        text = NOT_SET if value is None or value == () else setting.write(value)
+        text = NOT_SET if value is None or value in ((), {}) else setting.write(value)
         if setting.secret and not secrets:
             text = mask(text)
         listed.append((setting.key, text, settings.sources.get(setting.field, "default")))
@@ -168,6 +173,7 @@ SETTINGS = (
     Setting("programs", "worker.programs", values.labels, ", ".join),
     Setting("cpu_threshold", "worker.cpu_threshold", values.number("percent, from 1 to 100", 1, 100), "{:g}".format),
     Setting("nice", "worker.nice", values.whole("a whole number from -20 to 19", -20, 19)),
+    Setting("routes", "routes", values.routes, values.in_routes),
     Setting("submit_patience", "jobs.submit_patience", values.duration, values.in_time),
     Setting("lease_floor", "jobs.lease_floor", values.positive_duration, values.in_time),
     Setting("keep", "jobs.keep", values.duration, values.in_time),
@@ -267,6 +273,9 @@ def _flat(file: Path, tree: object) -> dict[str, object]:
     for group, content in tree.items():
         if group not in groups:
             raise ConfigError(_unknown(file, str(group), groups))
+        if group in _READERS:  # a group whose keys are the user's own
+            flat[group] = content
+            continue
         if content is not None and not isinstance(content, dict):
             raise ConfigError(
                 f"{file}: {group} is {_shown(content)}; it must be a group of keys, such as {_example(group)}"

@@ -7,7 +7,7 @@ ValueError saying what it takes, as the end of "it must be …".
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from relayq.errors import ConfigError, RelayqError
@@ -15,6 +15,7 @@ from relayq.errors import ConfigError, RelayqError
 NAME_RULE = "1 to 64 letters, digits, '.', '_' or '-', the first not '.' or '-'"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
+_ROUTE_WORD = r"[A-Za-z0-9_][A-Za-z0-9._:-]{0,63}(>=[A-Za-z0-9][A-Za-z0-9._-]{0,31})?"
 _SECONDS = {"w": 604800.0, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _BYTES = {"T": 1 << 40, "G": 1 << 30, "M": 1 << 20, "K": 1 << 10}
 
@@ -126,6 +127,27 @@ def labels(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def routes(value: object) -> dict[str, tuple[str, ...]]:
+    """Patterns of commands, each with what its machine should have: a dict, or text: `ffmpeg=ffmpeg+heavy; sox=`."""
+    rule = "patterns of commands with words, such as ffmpeg: [ffmpeg, heavy], or ffmpeg=ffmpeg+heavy; sox= in a text"
+    if isinstance(value, str):
+        pairs = [part.partition("=") for part in value.split(";") if part.strip()]
+        if not all(equals for _, equals, _ in pairs):
+            raise ValueError(rule)
+        value = {pattern: [word for word in words.split("+") if word.strip()] for pattern, _, words in pairs}
+    if not isinstance(value, dict):
+        raise ValueError(rule)
+    found = {}
+    for pattern, words in value.items():
+        listed = [words] if isinstance(words, str) else [] if words is None else words
+        if not isinstance(pattern, str) or not pattern.strip() or not isinstance(listed, list):
+            raise ValueError(rule)
+        if not all(isinstance(word, str) and re.fullmatch(_ROUTE_WORD, word.strip()) for word in listed):
+            raise ValueError(rule)
+        found[pattern.strip()] = tuple(dict.fromkeys(word.strip() for word in listed))
+    return found
+
+
 def log_level(value: object) -> str:
     """A level of `logging`, in capitals."""
     word = value.strip().upper() if isinstance(value, str) else value
@@ -175,6 +197,11 @@ def in_time(seconds: float) -> str:
         if seconds and seconds % _SECONDS[unit] == 0:
             return f"{seconds / _SECONDS[unit]:.0f}{unit}"
     return f"{seconds:.10g}s"
+
+
+def in_routes(found: Mapping[str, tuple[str, ...]]) -> str:
+    """Routes, as `routes` reads them from a text."""
+    return "; ".join(f"{pattern}={'+'.join(words)}" for pattern, words in found.items())
 
 
 def in_bytes(count: int) -> str:

@@ -14,7 +14,7 @@ from relayq.cli.options import json_option
 @json_option
 @pass_app
 def command(app: App, id: str, as_json: bool) -> None:
-    """Say why a job is where it is: a sentence for the job and, while it waits, one for each machine.
+    """Say why a job is where it is: a sentence for the job and, until it has ended, one for each machine.
 
     --json prints {"id", "state", "sentence", "machines": {name: sentence}}.
     """

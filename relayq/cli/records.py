@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from relayq.cli.exits import code_of
 
 if TYPE_CHECKING:
+    from relayq.forecast import Forecast
     from relayq.model import Attempt, Chunk, Job
     from relayq.monitoring import Explanation, WorkerStatus
 
@@ -126,4 +127,15 @@ def explanation_record(job: Job, explanation: Explanation) -> Json:
         "state": str(job.state),
         "sentence": explanation.sentence,
         "machines": dict(explanation.machines),
+    }
+
+
+def forecast_record(forecast: Forecast) -> Json:
+    """sentence, lane, refused, order, machines {name: sentence}."""
+    return {
+        "sentence": forecast.sentence,
+        "lane": forecast.lane,
+        "refused": forecast.refused,
+        "order": list(forecast.order),
+        "machines": dict(forecast.machines),
     }

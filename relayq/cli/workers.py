@@ -8,6 +8,7 @@ import click
 
 from relayq.cli.context import App, pass_app
 from relayq.cli.options import json_option
+from relayq.requirements import missing, trouble
 
 GIB = 1 << 30
 
@@ -27,16 +28,21 @@ def command(app: App, needs: tuple[str, ...], as_json: bool) -> int:
     from relayq.cli.screen import message, say_json
     from relayq.cli.snapshot import Snapshot
 
-    wanted = {word.strip() for text in needs for word in text.split(",") if word.strip()}
-    every = worker_records(Snapshot(app.store).status())
-    workers = {name: w for name, w in every.items() if wanted <= {*w["labels"], *w["capabilities"]}}
+    wanted = sorted({word.strip() for text in needs for word in text.split(",") if word.strip()})
+    for word in wanted:
+        if (wrong := trouble(word)) is not None:
+            raise click.UsageError(f"--needs: {word!r} {wrong}")
+    seen = Snapshot(app.store)
+    every = worker_records(seen.status())
+    able = {state.info.name for state in seen.states if missing(state.info, wanted) is None}
+    workers = {name: w for name, w in every.items() if name in able}
     if as_json:
         say_json(workers)
     elif workers or not every:
         say_workers(workers, capabilities=True)
         say_machines(workers)
     if every and not workers:
-        message(f"no worker has {' and '.join(sorted(wanted))}. See: relayq workers")
+        message(f"no worker has {' and '.join(wanted)}. See: relayq workers")
     return NEGATIVE if wanted and not workers else 0
 
 

@@ -11,8 +11,9 @@ from relayq.columns import table
 from relayq.errors import BrokerUnavailable
 from relayq.lifecycle import left_out_until
 from relayq.model import Job, Pause, State, WorkerState
-from relayq.placement import ANY, requirement, why_not
+from relayq.placement import ANY, Placement, Verdict, in_turn, place, read_lane, requirement, rule_lacks
 from relayq.progress import Progress
+from relayq.requirements import listed, spoken
 from relayq.store import Store
 
 
@@ -111,12 +112,16 @@ class Explanation:
 
 def explain(job: Job, workers: Sequence[WorkerState], now: float) -> Explanation:
     """The same sentences everywhere: Python, command line, dashboard."""
-    if job.state is not State.QUEUED:
+    if job.state.ended:
         return Explanation(sentence=_elsewhere(job, workers, now), machines={})
-    machines = {w.info.name: _why(w, job, now) for w in workers}
-    able = [w for w in workers if why_not(w.info, job.lane) is None]
-    ready = [w for w in able if w.online and not w.resting]
-    return Explanation(sentence=_waiting(job, workers, able, ready, now), machines=machines)
+    placed = place(job.lane, workers, now)
+    note = _dropped(placed, job, now)
+    if job.state is State.RUNNING:
+        machines = {v.worker.info.name: _beside(v, job, now) for v in placed.verdicts}
+        return Explanation(sentence=_elsewhere(job, workers, now) + note, machines=machines)
+    machines = {v.worker.info.name: _why(v, job, now) for v in placed.verdicts}
+    ready = [w for w in placed.able if w.online and not w.resting]
+    return Explanation(sentence=_waiting(job, workers, placed.able, ready, now) + note, machines=machines)
 
 
 def _waiting(
@@ -126,7 +131,8 @@ def _waiting(
         return f"{job.id} waits {job.not_before - now:.0f} s before its next attempt"
     if not able:
         on, needs = requirement(job.lane)
-        wanted = f'called "{on}"' if on else f"that has {' and '.join(needs)}" if needs else "at all"
+        having = f"that has {listed(need.replace(':', ' ', 1) for need in needs)}" if needs else "at all"
+        wanted = f'called "{on}"' if on else having
         return f"{job.id} waits: there is no worker {wanted} yet"
     if not ready:
         names = " and ".join(w.info.name for w in able)
@@ -139,17 +145,39 @@ def _waiting(
         until = min(left_out_until(job, w.info.name) for w in ready)
         names = " and ".join(w.info.name for w in ready)
         return f"{job.id} waits: {names} could not start it; it is tried there again at {clock_time(until, now)}"
-    ready = fit
-    if all(w.running >= w.info.slots for w in ready):
-        names = " and ".join(w.info.name for w in ready)
-        return f"{job.id} waits for a free slot: {names} {'is' if len(ready) == 1 else 'are'} busy"
-    return f"{job.id} is about to start on {ready[0].info.name}"
+    next_ones = in_turn(fit, job.lane, job.spec.prefer)
+    if not next_ones:
+        names = " and ".join(w.info.name for w in fit)
+        return f"{job.id} waits for a free slot: {names} {'is' if len(fit) == 1 else 'are'} busy"
+    return f"{job.id} is about to start on {next_ones[0].info.name}"
 
 
-def _why(worker: WorkerState, job: Job, now: float) -> str:
+def _dropped(placed: Placement, job: Job, now: float) -> str:
+    """What a rule would have liked better and cannot have."""
+    holder = next((w for w in placed.able if w.info.name == job.worker), None)
+    if not placed.dropped or (job.state is State.RUNNING and (holder is None or not rule_lacks(holder.info, job.lane))):
+        return ""
+    rule = read_lane(job.lane).rule
+    if lost := [word for word in placed.dropped if word in rule.programs]:
+        return f" (a rule asks for {listed(map(spoken, lost))}, which no known machine has, and is dropped)"
+    wanted = listed(map(spoken, (*rule.programs, *rule.labels)))
+    return f" (a rule would send it to a machine with {wanted}, but none has been online in the last 10 minutes)"
+
+
+def _beside(verdict: Verdict, job: Job, now: float) -> str:
+    worker, name = verdict.worker, verdict.worker.info.name
+    if name == job.worker:
+        return f"{name} runs it"
+    if verdict.why_not is None and (worker.resting or not worker.online):
+        return f"{name} {absence(worker, now)}"
+    return f"{name} could run it as well" if verdict.why_not is None else f"{name} {verdict.why_not}"
+
+
+def _why(verdict: Verdict, job: Job, now: float) -> str:
+    worker = verdict.worker
     name = worker.info.name
-    if (reason := why_not(worker.info, job.lane)) is not None:
-        return f"{name} {reason}"
+    if verdict.why_not is not None:
+        return f"{name} {verdict.why_not}"
     if worker.online and not worker.resting and (until := left_out_until(job, name)) > now:
         return f"{name} could not start it and is left out until {clock_time(until, now)}"
     if not worker.online or worker.resting:

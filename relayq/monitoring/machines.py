@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import relayq
 from relayq.heartbeats import QUARTERS
-from relayq.model import Readings, WorkerState
+from relayq.model import Capability, Readings, WorkerInfo, WorkerState
 from relayq.monitoring.explaining import absence, state_word
 
 
@@ -69,7 +69,7 @@ def machine(worker: WorkerState, now: float, heartbeats: Sequence[float | None] 
         name=info.name,
         system=system,
         arch=arch,
-        model=None,
+        model=str(info.facts["model"]) if "model" in info.facts else None,
         version=info.version,
         outdated=bool(info.version) and info.version != relayq.__version__,
         online=worker.online,
@@ -80,9 +80,7 @@ def machine(worker: WorkerState, now: float, heartbeats: Sequence[float | None] 
         slots=info.slots,
         running=worker.running,
         labels=info.labels,
-        capabilities=tuple(
-            CapabilityRow(name=name, version=None, works=True, why_not=None) for name in info.capabilities
-        ),
+        capabilities=_capabilities(info),
         cpu=read.cpu,
         memory=read.memory,
         disk=read.disk,
@@ -91,6 +89,15 @@ def machine(worker: WorkerState, now: float, heartbeats: Sequence[float | None] 
         throttled=read.throttled,
         heartbeats=tuple(heartbeats) or (None,) * QUARTERS,
         pause=PauseRow(until=pause.until, by=pause.by, note=pause.note, draining=pause.draining) if pause else None,
+    )
+
+
+def _capabilities(info: WorkerInfo) -> tuple[CapabilityRow, ...]:
+    found = info.found or tuple(
+        Capability(name=name) for name in info.capabilities
+    )  # the last release tells names only
+    return tuple(
+        CapabilityRow(name=each.name, version=each.version, works=each.works, why_not=each.why_not) for each in found
     )
 
 

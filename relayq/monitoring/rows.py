@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from relayq.lifecycle import left_out_until
 from relayq.model import Job, State, WorkerState
 from relayq.monitoring.explaining import explain, progress_of
-from relayq.placement import lane_for, why_not
+from relayq.placement import lane_for, place, why_not
 from relayq.progress import Progress
 
 SURE_PROGRESS = 0.01  #: below this share of the work, how long the rest takes cannot be told
@@ -85,7 +85,7 @@ def job_row(job: Job, workers: Sequence[WorkerState], now: float) -> JobRow:
 
 def ways_out(job: Job, workers: Sequence[WorkerState], now: float) -> tuple[WayOut, ...]:
     """What can be done about a job that waits: nothing but to cancel it, if it is about to start."""
-    able = [w for w in workers if why_not(w.info, job.lane) is None]
+    able = place(job.lane, workers, now).able
     ready = [w for w in able if w.online and not w.resting and left_out_until(job, w.info.name) <= now]
     ways = []
     if not ready:

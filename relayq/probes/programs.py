@@ -4,28 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from relayq import routes
 from relayq.model import Capability
 from relayq.probes.look import Look
 
-#: Worth knowing of before a job asks for them: the shipped routes name them.
-PROGRAMS = (
-    "ffprobe",
-    "HandBrakeCLI",
-    "mkvmerge",
-    "melt",
-    "blender",
-    "whisper",
-    "whisper-cli",
-    "whisperx",
-    "demucs",
-    "x264",
-    "x265",
-    "SvtAv1EncApp",
-    "av1an",
-    "sox",
-    "convert",
-    "magick",
-)
+#: Worth knowing of before a job asks for them: what the shipped routes name, and some more.
+PROGRAMS = (*sorted(routes.PROGRAMS - {"ffmpeg", "docker", "python"}), "mkvmerge", "sox", "convert", "magick")
 
 
 def probe(look: Look) -> Iterator[Capability]:

@@ -12,7 +12,7 @@ from relayq.client import new_id, submit_served
 from relayq.errors import BadSpec, InvalidTransition, RelayqError, UnknownJob
 from relayq.model import Job, JobSpec, State
 from relayq.monitoring import JobDetails, JobRow, details, job_rows
-from relayq.placement import lane_for
+from relayq.routes import lane_of
 from relayq.server.asked import NewJob
 from relayq.server.index import Wanted, row_number
 from relayq.server.tools import Tools, ToolsOf
@@ -122,7 +122,7 @@ def job_details(tools: Tools, id: str) -> JobDetails:
 
 
 def _queue(tools: Tools, id: str, spec: JobSpec, *, anyway: bool = False, retry_of: str | None = None) -> JobRef:
-    new = Submission(id=id, spec=spec, lane=lane_for(spec), anyway=anyway, retry_of=retry_of)
+    new = Submission(id=id, spec=spec, lane=lane_of(spec, tools.settings.routes), anyway=anyway, retry_of=retry_of)
     [job] = submit_served(tools.store, [new])
     return JobRef(job.id)
 

@@ -122,9 +122,18 @@ class Store(Protocol):
         """
         ...
 
-    def serve(self, worker: str, lanes: Iterable[str], *, all: bool, version: int | None = None) -> int:
+    def serve(
+        self,
+        worker: str,
+        lanes: Iterable[str],
+        *,
+        all: bool,
+        version: int | None = None,
+        lacks: Mapping[str, int] = MappingProxyType({}),
+    ) -> int:
         """Say which lanes a worker may take jobs from; answers the version of the set of lanes.
 
+        `lacks`: lane → what the worker lacks of its rule (`placement.rule_lacks`), if anything.
         With `all` they replace those of before, unless the set is another by now than that of `version`.
         """
         ...

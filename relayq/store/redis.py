@@ -133,8 +133,17 @@ class RedisStore:
             lanes=tuple(lane.decode() for lane in answer[4:]),
         )
 
-    def serve(self, worker: str, lanes: Iterable[str], *, all: bool, version: int | None = None) -> int:
-        return int(self._call("serve", worker, "1" if all else "", "" if version is None else version, *lanes))
+    def serve(
+        self,
+        worker: str,
+        lanes: Iterable[str],
+        *,
+        all: bool,
+        version: int | None = None,
+        lacks: Mapping[str, int] = MappingProxyType({}),
+    ) -> int:
+        said = [word for lane in lanes for word in (lane, lacks.get(lane, 0))]
+        return int(self._call("serve", worker, "1" if all else "", "" if version is None else version, *said))
 
     def describe(self, info: WorkerInfo) -> None:
         if self._call("describe", codec.worker_to_text(info), info.name, info.incarnation) == b"replaced":

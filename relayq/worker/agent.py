@@ -13,7 +13,7 @@ from relayq.config import Settings
 from relayq.errors import BrokerRefused, BrokerUnavailable, Replaced
 from relayq.lifecycle import freeze_margin, pulse_interval, term_without_broker
 from relayq.model import Bell, Held, JobSpec, Pulse
-from relayq.placement import lane_for
+from relayq.routes import lane_of
 from relayq.store import Claim, NewJob, Registered, Store
 from relayq.supervisor.messages import SessionClosed, SupervisorError
 from relayq.worker import attempt, awake, ending, facts, readings, selftest, workspace
@@ -67,6 +67,7 @@ class Agent:
             found=self._looking.recall(),
         )
         self._offering = Offering(self._info)
+        self._routes = settings.routes
         self._store = open_store(5.0)
         self._pulse_store = open_store(2.0)
         self._answers = Answers(self._store, write_answer)
@@ -192,7 +193,8 @@ class Agent:
 
         Raises NoSuchWorker, unless `anyway`, and what else the store refuses.
         """
-        job = NewJob(id=f"{PREFIX}{task_id}", spec=spec, lane=lane_for(spec), anyway=anyway, celery_id=task_id)
+        lane = lane_of(spec, self._routes)
+        job = NewJob(id=f"{PREFIX}{task_id}", spec=spec, lane=lane, anyway=anyway, celery_id=task_id)
         self._until_answered(lambda: submit_served(self._store, [job]))
 
     def stop(self, *, end_jobs: bool = False, interrupted: bool = False) -> None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 
 from relayq.model import WorkerInfo
-from relayq.placement import eligible
+from relayq.placement import eligible, rule_lacks
 from relayq.store import Store
 
 
@@ -37,4 +37,5 @@ class Offering:
 
     def _serve(self, store: Store, info: WorkerInfo, lanes: Sequence[str], version: int) -> None:
         mine = [lane for lane in lanes if eligible(info, lane)]
-        store.serve(info.name, mine, all=True, version=version)
+        lacks = {lane: rule_lacks(info, lane) for lane in mine}
+        store.serve(info.name, mine, all=True, version=version, lacks=lacks)

@@ -8,7 +8,8 @@ import pytest
 import redis
 
 from relayq.model import Bell, JobSpec, Outcome, Reason, WorkerInfo
-from relayq.placement import eligible, lane_for
+from relayq.placement import eligible, rule_lacks
+from relayq.routes import lane_of
 from relayq.store import Claim, NewJob, Store
 from relayq.store.memory import MemoryStore
 from relayq.store.redis import RedisStore
@@ -40,18 +41,38 @@ class Bench:
         self.counter += 1
         return f"n{self.counter}"
 
-    def worker(self, name: str = "w", *, slots: int = 2, labels: tuple[str, ...] = (), identity: str = "") -> str:
+    def worker(
+        self,
+        name: str = "w",
+        *,
+        slots: int = 2,
+        labels: tuple[str, ...] = (),
+        has: tuple[str, ...] = (),
+        identity: str = "",
+    ) -> str:
         info = WorkerInfo(
-            name=name, identity=identity or f"id-{name}", incarnation=self.nonce(), slots=slots, labels=labels
+            name=name,
+            identity=identity or f"id-{name}",
+            incarnation=self.nonce(),
+            slots=slots,
+            labels=labels,
+            capabilities=has,
         )
         bell = Bell(queue=f"relayq.ring.{name}", ring=f"ring {name}", channel=f"/0.c.{name}", nudge=f"nudge {name}")
-        answer = self.store.register(info, bell)
-        self.store.serve(name, [lane for lane in answer.lanes if eligible(info, lane)], all=True)
+        self.store.register(info, bell)
+        self.serve(info)
         return info.incarnation
+
+    def serve(self, info: WorkerInfo) -> None:
+        """As a worker does when there are lanes it has not seen."""
+        version, lanes = self.store.lanes()
+        mine = [lane for lane in lanes if eligible(info, lane)]
+        lacks = {lane: rule_lacks(info, lane) for lane in mine}
+        self.store.serve(info.name, mine, all=True, version=version, lacks=lacks)
 
     def submit(self, id: str = "j", *, anyway: bool = True, **options: object) -> str:
         spec = JobSpec(**{"command": "true", **options})  # type: ignore[arg-type]
-        self.store.submit([NewJob(id=id, spec=spec, lane=lane_for(spec), anyway=anyway)])
+        self.store.submit([NewJob(id=id, spec=spec, lane=lane_of(spec), anyway=anyway)])
         return id
 
     def claim(self, worker: str, incarnation: str) -> Claim | None:

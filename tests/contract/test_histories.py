@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from relayq.errors import RelayqError
-from relayq.model import Bell, Chunk, Held, JobSpec, OnLost, Outcome, Pulse, Reason, State, WorkerInfo
-from relayq.placement import eligible, lane_for
+from relayq.model import Bell, Capability, Chunk, Held, JobSpec, OnLost, Outcome, Pulse, Reason, State, WorkerInfo
+from relayq.placement import eligible, place, rule_lacks
+from relayq.routes import lane_of
 from relayq.store import NewJob, Store, Unserved
 from relayq.store.memory import MemoryStore
 from relayq.store.redis import RedisStore
@@ -25,11 +26,12 @@ from tests.conftest import as_admin, serve_redis
 from .conftest import Clock
 
 WORKERS = {"mac": ("heavy", "mac"), "rpi": ("light",), "old": ("heavy",)}
+CAPABILITIES = {"mac": ("ffmpeg",), "rpi": ("ffmpeg",), "old": ()}
 SLOTS = {"mac": 2, "rpi": 1, "old": 1}
 
 specs = st.builds(
     JobSpec,
-    command=st.just("true"),
+    command=st.sampled_from(["true", "true", "ffmpeg -i a", "blender -b a"]),
     on=st.sampled_from([None, None, None, "mac", "rpi"]),
     needs=st.sampled_from([(), (), ("heavy",)]),
     prefer=st.sampled_from([(), ("heavy",), ("rpi", "light")]),
@@ -71,6 +73,7 @@ class Twins(RuleBasedStateMachine):
         self.jobs: list[str] = []
         self.held: list[tuple[str, str, Held]] = []  #: every attempt ever claimed: stale ones speak as well
         self.incarnations: dict[str, str] = {}
+        self.infos: dict[str, WorkerInfo] = {}
         self.counter = 0
         self.offset: dict[tuple[str, int], int] = {}
 
@@ -110,8 +113,14 @@ class Twins(RuleBasedStateMachine):
     @rule(name=st.sampled_from(sorted(WORKERS)), running=st.booleans())
     def register(self, name: str, running: bool) -> None:
         info = WorkerInfo(
-            name=name, identity=name, incarnation=self.fresh("i"), slots=SLOTS[name], labels=WORKERS[name]
+            name=name,
+            identity=name,
+            incarnation=self.fresh("i"),
+            slots=SLOTS[name],
+            labels=WORKERS[name],
+            capabilities=CAPABILITIES[name],
         )
+        self.infos[name] = info
         bell = Bell(queue=f"relayq.ring.{name}", ring="ring", channel="/0.c", nudge="n")
         mine = [h for w, _, h in self.held if w == name] if running else []
         self.incarnations[name] = info.incarnation
@@ -119,18 +128,42 @@ class Twins(RuleBasedStateMachine):
         for store in (self.memory, self.lua):
             answer = store.register(info, bell, mine)
             answers.append((answer.now, set(answer.adopted), set(answer.lanes), answer.lanes_version))
-            store.serve(name, [lane for lane in answer.lanes if eligible(info, lane)], all=True)
+            self.serve(store, info, answer.lanes)
         assert answers[0] == answers[1]
         self.compare()
+
+    @staticmethod
+    def serve(store: Store, info: WorkerInfo, lanes: Sequence[str]) -> None:
+        mine = [lane for lane in lanes if eligible(info, lane)]
+        store.serve(info.name, mine, all=True, lacks={lane: rule_lacks(info, lane) for lane in mine})
+
+    @rule(name=st.sampled_from(sorted(WORKERS)), has=st.sampled_from([(), ("ffmpeg",), ("ffmpeg", "blender")]))
+    def describe(self, name: str, has: tuple[str, ...]) -> None:
+        """Something was installed, or removed."""
+        if (before := self.infos.get(name)) is None:
+            return
+        self.infos[name] = info = replace(before, capabilities=has, found=tuple(Capability(name=each) for each in has))
+        for store in (self.memory, self.lua):
+            store.describe(info)
+            self.serve(store, info, store.lanes()[1])
+        self.compare()
+
+    @rule(name=st.sampled_from(sorted(WORKERS)))
+    def reprobe(self, name: str) -> None:
+        self.both(lambda s: s.reprobe(name, ["x"]))
 
     @rule(spec=specs, count=st.integers(1, 3))
     def submit(self, spec: JobSpec, count: int) -> None:
         ids = [self.fresh("j") for _ in range(count)]
         self.jobs += ids
-        new = [NewJob(id=id, spec=spec, lane=lane_for(spec), anyway=spec.on is not None) for id in ids]
+        lane = lane_of(spec)
+        new = [NewJob(id=id, spec=spec, lane=lane, anyway=spec.on is not None) for id in ids]
         if self.both(lambda s: s.submit(new)) is Unserved:
-            self.both(lambda s: s.serve("mac", [lane_for(spec)], all=False))
-            self.both(lambda s: s.submit(new))
+            for info in self.infos.values():
+                if eligible(info, lane):
+                    lacks = {lane: rule_lacks(info, lane)}
+                    self.both(lambda s, name=info.name, lacks=lacks: s.serve(name, [lane], all=False, lacks=lacks))
+            self.both(lambda s: s.submit([replace(each, anyway=True) for each in new]))
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data())
@@ -142,10 +175,13 @@ class Twins(RuleBasedStateMachine):
     def claim(self, name: str, repeat: bool) -> None:
         nonce = self.fresh("n")
         incarnation = self.incarnations.get(name, "?")
+        now, workers = self.memory.workers()
         for again in (False, True)[: 1 + repeat]:
             claim = self.both(lambda s, again=again: s.claim(name, incarnation, nonce, repeat=again))
         if claim is not None and not isinstance(claim, type):
             self.held.append((name, incarnation, claim.held))
+            able = [worker.info.name for worker in place(claim.job.lane, workers, now).able]
+            assert name in able, "what placement says and what the stores do are the same"
 
     @precondition(lambda self: self.held)
     @rule(data=st.data(), outcome=outcomes, next=st.booleans(), twice=st.booleans())

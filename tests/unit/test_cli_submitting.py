@@ -208,3 +208,50 @@ def work(line: Line, outcome: Any, *chunks: Chunk) -> Any:
         thread.join()
 
     return end
+
+
+def test_a_dry_run_shows_the_placement_and_runs_nothing(line: Line) -> None:
+    """Machine by machine, with reasons; the first to be chosen first."""
+    line.worker("mac-mini", labels=("heavy",), capabilities=("ffmpeg",))
+    line.worker("rpi4-worker", labels=("light",), capabilities=("ffmpeg",))
+    told = line("run", "--dry-run", "--", "ffmpeg -i a b")
+    assert (told.exit_code, told.stderr) == (0, "")
+    assert told.stdout.splitlines() == [
+        "it would start on mac-mini",
+        "  mac-mini could run it now",
+        '  rpi4-worker lacks "heavy", which a rule asks for; mac-mini has it',
+    ]
+    assert line("run", "--dry-run", "--", "grep x log").stdout.splitlines() == [
+        "it would start on rpi4-worker",
+        "  rpi4-worker could run it now",
+        "  mac-mini could run it now",
+    ]
+    assert line.store.page() == []
+
+
+def test_a_dry_run_for_programs_and_of_what_would_be_refused(line: Line) -> None:
+    """The same facts as data; 1 if no machine could ever run it."""
+    line.worker("rpi4-worker", labels=("light",))
+    refused = line("run", "--dry-run", "--json", "--needs", "memory>=4G,heavy", "--", "make")
+    assert refused.exit_code == 1
+    assert json.loads(refused.stdout) == {
+        "sentence": 'no worker can run this job: it needs "heavy" and memory>=4G. See: relayq workers',
+        "lane": "needs:heavy+memory>=4G",
+        "refused": True,
+        "order": [],
+        "machines": {
+            "mac-mini": 'mac-mini lacks "heavy" and memory>=4G',
+            "rpi4-worker": 'rpi4-worker lacks "heavy" and memory>=4G',
+        },
+    }
+    plain = json.loads(line("run", "--dry-run", "--json", "--on", "mac-mini", "--", "make").stdout)
+    assert (plain["order"], plain["refused"], plain["lane"]) == (["mac-mini"], False, "on:mac-mini")
+    assert line("run", "--dry-run", "--needs", "memory<4G", "--", "make").exit_code == 2
+
+
+def test_a_command_with_a_rule_is_never_refused(line: Line) -> None:
+    """Neither where nobody has its program, nor where there is no worker at all."""
+    assert submitted(line, "--", "blender -b a").lane == "with:blender first:heavy"
+    assert line.claim().job
+    empty = Line()
+    assert submitted(empty, "--", "ffmpeg -i a b").lane == "with:ffmpeg first:heavy"

@@ -123,6 +123,7 @@ def test_every_field_has_its_variable(load):
         "RELAYQ_KEEP": "1d12h",
         "RELAYQ_OUTPUT_BUDGET_BYTES": "1G",
         "RELAYQ_PROGRAMS": "blender, sox",
+        "RELAYQ_ROUTES": "render*=blender+heavy+memory>=8G; ffmpeg=",
         "RELAYQ_LOG_LEVEL": "debug",
         "RELAYQ_LOG_FILE": "/var/log/q",
     }
@@ -139,6 +140,7 @@ def test_every_field_has_its_variable(load):
         "slots": 3,
         "labels": ("x",),
         "programs": ("blender", "sox"),
+        "routes": {"render*": ("blender", "heavy", "memory>=8G"), "ffmpeg": ()},
         "cpu_threshold": 12.5,
         "nice": 1,
         "submit_patience": 120.0,
@@ -148,6 +150,15 @@ def test_every_field_has_its_variable(load):
         "log_level": "DEBUG",
         "log_file": Path("/var/log/q"),
     }
+
+
+def test_routes_are_a_group_of_ones_own_keys(load):
+    """Of the file; a single word needs no list, nothing takes a shipped rule away."""
+    found = load("routes:\n  'blender*': [blender, heavy]\n  make: heavy\n  ffmpeg:\n  whisper: []\n")
+    assert found.routes == {"blender*": ("blender", "heavy"), "make": ("heavy",), "ffmpeg": (), "whisper": ()}
+    shown = {key: value for key, value, _ in config.rows(found)}["routes"]
+    assert load(RELAYQ_ROUTES=shown).routes == found.routes
+    assert refusal(load, RELAYQ_ROUTES="ffmpeg").startswith("RELAYQ_ROUTES is 'ffmpeg'")
 
 
 def test_empty_variable_counts_as_not_set(load):
@@ -212,7 +223,7 @@ def test_broker_comes_from_environment_then_file_then_the_started_one(load, tmp_
         ("broker: {admin_url: 'redis://'}", ["broker.admin_url is not right"]),
         ("server: {url: 'ftp://a'}", ["server.url is 'ftp://a'", "http://"]),
         ("worker: [a, b]", ["worker is a list", "group of keys"]),
-        ("just words", ["must hold the groups broker, server, worker, jobs, logging"]),
+        ("just words", ["must hold the groups broker, server, worker, routes, jobs, logging"]),
         ("worker:\n  name: [\nbroker: x", ["line 3", "is not valid YAML"]),
         ("worker: {name: !!python/object:os.system x}", ["line 1", "is not valid YAML"]),
         ("worker: {name: 2020-13-45}", ["is not valid YAML"]),
@@ -248,6 +259,10 @@ def test_mistake_in_the_file_is_named_with_its_place(load, tmp_path, text, words
         ("jobs: {lease_floor: 0}", ["above 0"]),
         ("jobs: {output_budget: 3 bananas}", ["a size"]),
         ("logging: {level: LOUD}", ["DEBUG, INFO"]),
+        ("routes: [ffmpeg]", ["routes is a list", "patterns of commands"]),
+        ("routes: {ffmpeg: [a b]}", ["routes is a dict", "patterns of commands"]),
+        ("routes: {ffmpeg: {heavy: 1}}", ["patterns of commands"]),
+        ("routes: {1: [heavy]}", ["patterns of commands"]),
     ],
 )
 def test_value_of_the_wrong_kind_is_named_with_what_is_expected(load, text, words):

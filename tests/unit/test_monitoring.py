@@ -11,6 +11,7 @@ from relayq.errors import BrokerUnavailable
 from relayq.lifecycle import Claimed, GivenBack, LeaseExpired
 from relayq.model import Bell, Job, JobSpec, Outcome, Pause, Quarantine, Reason, WorkerInfo, WorkerState
 from relayq.placement import lane_for
+from relayq.routes import lane_of
 from relayq.store import NewJob
 from relayq.store.memory import MemoryStore
 
@@ -128,3 +129,69 @@ def test_status_keeps_the_keys_of_1x_and_prints_as_a_table() -> None:
 def test_durations_are_for_people(seconds: float, text: str) -> None:
     """No digits that mean nothing."""
     assert monitoring.duration(seconds) == text
+
+
+def ffmpeg_job(**options: object) -> Job:
+    spec = JobSpec(command="ffmpeg -i a b", **options)  # type: ignore[arg-type]
+    return lifecycle.submitted("j1", spec, lane_of(spec), now=NOW, place=NOW)
+
+
+def with_ffmpeg(state: WorkerState) -> WorkerState:
+    return replace(state, info=replace(state.info, capabilities=("ffmpeg",)))
+
+
+def test_a_rule_that_holds_a_machine_off_says_for_whom() -> None:
+    """The Pi is idle and the Mac is busy: somebody will ask why."""
+    mac, rpi = with_ffmpeg(worker("mac", labels=("heavy",), running=2)), with_ffmpeg(worker("rpi"))
+    explained = monitoring.explain(ffmpeg_job(), [mac, rpi], NOW)
+    assert explained.sentence == "j1 waits for a free slot: mac is busy"
+    assert explained.machines == {
+        "mac": "mac is busy: 2 of 2 slots in use",
+        "rpi": 'rpi lacks "heavy", which a rule asks for; mac has it',
+    }
+
+
+def test_a_rule_whose_machines_are_gone_is_dropped_and_says_so() -> None:
+    """Ten minutes after the last of them was there."""
+    mac = replace(with_ffmpeg(worker("mac", labels=("heavy",), online=False)), seen_at=NOW - 599)
+    rpi = with_ffmpeg(worker("rpi"))
+    assert sentence(ffmpeg_job(), mac, rpi).startswith("j1 waits for mac, which is offline since")
+    gone = replace(mac, seen_at=NOW - 601)
+    note = (
+        '(a rule would send it to a machine with "ffmpeg" and "heavy", but none has been online in the last 10 minutes)'
+    )
+    explained = monitoring.explain(ffmpeg_job(), [gone, rpi], NOW)
+    assert explained.sentence == f"j1 is about to start on rpi {note}"
+    assert explained.machines["mac"].startswith("mac is offline since")
+    claimed = lifecycle.apply(Claimed("rpi", "n"), ffmpeg_job(), NOW)
+    running = monitoring.explain(claimed, [gone, rpi], NOW)
+    assert running.sentence == f"j1 runs on rpi for 0.0 s {note}"
+    assert running.machines["rpi"] == "rpi runs it"
+    assert running.machines["mac"].startswith("mac is offline since")
+    assert "rule" not in sentence(lifecycle.apply(Claimed("mac", "n"), ffmpeg_job(), NOW), mac, rpi)
+
+
+def test_a_rule_waits_for_the_only_machine_that_has_the_program() -> None:
+    """Anywhere else the job would only fail."""
+    mac = with_ffmpeg(worker("mac", labels=("heavy",), online=False))
+    explained = monitoring.explain(ffmpeg_job(), [mac, worker("rpi", labels=("heavy",))], NOW)
+    assert explained.sentence.startswith("j1 waits for mac, which is offline since")
+    assert explained.machines["rpi"] == 'rpi lacks "ffmpeg", which a rule asks for; mac has it'
+    alone = monitoring.explain(ffmpeg_job(), [worker("rpi", labels=("heavy",))], NOW)
+    note = '(a rule asks for "ffmpeg", which no known machine has, and is dropped)'
+    assert alone.sentence == f"j1 is about to start on rpi {note}"
+
+
+def test_light_work_is_for_light_machines_when_both_are_idle() -> None:
+    """Otherwise for whoever is free; a wish says more."""
+    mac, rpi = worker("mac", labels=("heavy",)), worker("rpi", labels=("light",), running=1)
+    assert sentence(job(), mac, rpi) == "j1 is about to start on rpi"
+    assert sentence(job(), mac, replace(rpi, running=2)) == "j1 is about to start on mac"
+    assert sentence(job(prefer=("heavy",)), mac, rpi) == "j1 is about to start on mac"
+
+
+def test_what_a_machine_lacks_is_said_in_plain_words() -> None:
+    """The sentence of the specification."""
+    explained = monitoring.explain(job(needs=("encoder:hevc_videotoolbox",)), [worker("rpi4-worker")], NOW)
+    assert explained.sentence == "j1 waits: there is no worker that has encoder hevc_videotoolbox yet"
+    assert explained.machines == {"rpi4-worker": "rpi4-worker lacks encoder hevc_videotoolbox"}

@@ -23,7 +23,10 @@ if ARGV[7] == '' then
   return kept
 end
 if worker_named(worker).online or call('ZCARD', K .. 'held:' .. worker) > 0 then return 'busy' end
-for _, lane in ipairs(call('SMEMBERS', K .. 'serves:' .. worker)) do call('SREM', K .. 'servers:' .. lane, worker) end
+for _, lane in ipairs(call('SMEMBERS', K .. 'serves:' .. worker)) do
+  call('SREM', K .. 'servers:' .. lane, worker)
+  call('HDEL', K .. 'lacks:' .. lane, worker)
+end
 local queue = call('HGET', key, 'queue')
 if queue then call('DEL', queue) end
 call('DEL', K .. 'serves:' .. worker, K .. 'left_out:' .. worker, K .. 'beats:' .. worker, key)

@@ -43,7 +43,11 @@ class Claims(Timers):
         return None
 
     def _claimable(self, job: Job, worker: Worker, now: float) -> bool:
-        if job.lane not in worker.lanes or worker.left_out.get(job.id, 0.0) > now:
+        if (
+            job.lane not in worker.lanes
+            or worker.left_out.get(job.id, 0.0) > now
+            or self._held_off(worker, job.lane, now)
+        ):
             return False
         if job.state is State.QUEUED:
             return job.not_before is None

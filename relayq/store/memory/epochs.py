@@ -33,7 +33,7 @@ class Epochs(Tables):
             worker.grants += 1
             worker.contact_since, worker.seen_at = now, min(worker.seen_at, now)
             if worker.paused and worker.paused.until is not None:
-                worker.paused = replace(worker.paused, until=worker.paused.until + by)
+                worker.paused = replace(worker.paused, until=round(worker.paused.until + by, 3))
         for job in list(self._jobs.values()):
             owner = self._workers.get(job.worker or "")
             if job.state is State.RUNNING and (owner is None or owner.grants <= lifecycle.GRANTS):

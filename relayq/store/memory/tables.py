@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from relayq import lifecycle
+from relayq import lifecycle, placement
 from relayq.errors import InvalidTransition, NoSuchWorker, Replaced, StaleAttempt, UnknownJob
 from relayq.lifecycle import Renewed
 from relayq.model import Bell, Change, Chunk, Event, Held, Job, Pause, Quarantine, Readings, Reprobe, State, WorkerInfo
@@ -23,6 +23,7 @@ class Worker:
     seen_at: float
     contact_since: float
     lanes: set[str] = field(default_factory=set)
+    lacks: dict[str, int] = field(default_factory=dict)  #: lane → what it lacks of its rule
     rings: int = 0  #: waiting in its queue
     load: float | None = None
     readings: Readings = Readings()  # noqa: RUF009 (frozen)
@@ -45,10 +46,6 @@ class Worker:
     def paused_at(self, now: float) -> Pause | None:
         """Its pause, unless that is over."""
         return self.paused if self.paused and (self.paused.until is None or now < self.paused.until) else None
-
-    def likes(self, prefer: Sequence[str]) -> int:
-        """How many of the wished-for words it is, or has."""
-        return sum(1 for word in prefer if word == self.info.name or word in self.info.offers)
 
 
 class Tables:
@@ -175,12 +172,20 @@ class Tables:
     def _ring(self, lane: str, prefer: Sequence[str]) -> None:
         now = self._now()
         free = [
-            (-w.likes(prefer), -self._free(w), w.info.name, w)
+            w
             for w in self._servers(lane)
-            if self._online(w, now) and not w.resting(now) and self._free(w) > 0
+            if self._online(w, now) and not w.resting(now) and self._free(w) > 0 and not self._held_off(w, lane, now)
         ]
         if free:
-            min(free)[-1].rings += 1
+            min(free, key=lambda w: placement.turn(w.info, lane, prefer, self._free(w))).rings += 1
+
+    def _held_off(self, worker: Worker, lane: str, now: float) -> bool:
+        """Whether a rule lets others go before this worker."""
+        mine = worker.lacks.get(lane, 0)
+        return any(
+            placement.goes_before(w.lacks.get(lane, 0), mine, now - w.seen_at <= placement.RECENT)
+            for w in self._servers(lane)
+        )
 
     def _free(self, worker: Worker) -> int:
         return worker.info.slots - len(self._holding(worker.info.name)) - worker.rings

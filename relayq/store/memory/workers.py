@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from relayq import heartbeats, lifecycle
 from relayq.errors import BrokerUnavailable, NameTaken, StaleAttempt
@@ -45,8 +46,8 @@ class WorkerCalls(Claims):
                     raise NameTaken(f"another machine is registered as {info.name} and is online")
                 if self._holding(info.name):
                     raise NameTaken(f"another machine is registered as {info.name} and still holds a job")
-            lanes = there.lanes if there else set()
-            new = Worker(info, bell, now, now, lanes)
+            lanes, lacks = (there.lanes, there.lacks) if there else (set(), {})
+            new = Worker(info, bell, now, now, lanes, lacks)
             if there is not None:
                 new.paused, new.quarantined = there.paused, there.quarantined
                 new.misstarts, new.left_out = there.misstarts, there.left_out
@@ -73,15 +74,26 @@ class WorkerCalls(Claims):
                 lanes_version=self._lanes_version,
             )
 
-    def serve(self, worker: str, lanes: Iterable[str], *, all: bool, version: int | None = None) -> int:
+    def serve(
+        self,
+        worker: str,
+        lanes: Iterable[str],
+        *,
+        all: bool,
+        version: int | None = None,
+        lacks: Mapping[str, int] = MappingProxyType({}),
+    ) -> int:
         with self._lock:
             lanes = list(lanes)
             if worker in self._workers:
-                replaces = all and version in (None, self._lanes_version)
+                there = self._workers[worker]
+                if all and version in (None, self._lanes_version):
+                    there.lanes, there.lacks = set(), {}
                 self._see_lanes(lanes)
-                self._workers[worker].lanes = set(lanes) | (set() if replaces else self._workers[worker].lanes)
+                there.lanes |= set(lanes)
+                there.lacks |= {lane: lacks.get(lane, 0) for lane in lanes}
                 if all:
-                    self._ring_for_what_waits(self._workers[worker], self._now())
+                    self._ring_for_what_waits(there, self._now())
             return self._lanes_version
 
     def describe(self, info: WorkerInfo) -> None:

@@ -13,12 +13,13 @@
 --   lane:LANE          zset     claimable job id → order
 --   lanes              set      every lane; lanes:version counts its changes
 --   servers:LANE       set      workers that may run its jobs;  serves:WORKER the other way round
+--   lacks:LANE         hash     worker → what it lacks of the lane's rule: 1 its labels, 2 its programs, 3 both
 --   offers             zset     job id of an expired attempt → order
 --   due                zset     what time alone will bring about: "lease ID" → until when its attempt belongs to its
 --                               worker, "retry ID" → not before, "queue ID" → end of its queue_timeout
 --   held:WORKER        zset     job id of an attempt it holds → claimed at
 --   workers            hash     name → what it said of itself (JSON)
---   worker:NAME        hash     incarnation, slots, offers, seen_at, contact_since, load, queue, ring, channel, nudge;
+--   worker:NAME        hash     incarnation, slots, offers, labels, seen_at, contact_since, load, queue, ring, channel, nudge;
 --                               paused (JSON), paused_until; quarantined (JSON); held_back (why it takes nothing by its
 --                               own choice); misstarts (jobs in a row it could not start); left_out_until;
 --                               reprobe (JSON: it is to look at its machine again);
@@ -109,13 +110,14 @@ end
 -- A worker as the scripts see it. `resting`: it takes nothing new (paused, quarantined, or holding back by itself).
 local function worker_named(name)
   local v = call('HMGET', K .. 'worker:' .. name, 'incarnation', 'slots', 'seen_at', 'contact_since', 'queue', 'ring',
-    'paused', 'paused_until', 'quarantined', 'held_back', 'left_out_until', 'offers', 'misstarts', 'epoch', 'left_at')
+    'paused', 'paused_until', 'quarantined', 'held_back', 'left_out_until', 'offers', 'misstarts', 'epoch', 'left_at',
+    'labels')
   return {
     name = name, incarnation = v[1], slots = num(v[2], 0), seen_at = tonumber(v[3] or nil),
     contact_since = num(v[4] or nil, T), queue = v[5], ring = v[6],
     resting = (v[7] and T < num(v[8] or nil, math.huge)) or v[9] or v[10],
     left_out_until = num(v[11] or nil, 0), offers = v[12] or '', misstarts = v[13], epoch = v[14],
-    online = online(v[3], v[15]),
+    online = online(v[3], v[15]), labels = v[16] or '',
   }
 end
 
@@ -127,10 +129,51 @@ local function describe(info, text)
   end
   offers[#offers + 1] = ''
   call('HSET', K .. 'workers', info.name, text)
-  call('HSET', K .. 'worker:' .. info.name, 'offers', table.concat(offers, ' '))
+  local labels = ' ' .. table.concat(info.labels or {}, ' ') .. ' '
+  call('HSET', K .. 'worker:' .. info.name, 'offers', table.concat(offers, ' '), 'labels', labels)
 end
 
 local function free_slots(w) return w.slots - call('ZCARD', K .. 'held:' .. w.name) end
+
+-- ── rules: who goes first, as in placement.py ───────────────────────────────
+
+local RECENT = 600 -- seconds that a label of a rule binds after a worker that carries it was last there
+
+local function has_rule(lane) return string.find(lane, 'with:', 1, true) or string.find(lane, 'first:', 1, true) end
+
+local function lacks(name, lane) return num(call('HGET', K .. 'lacks:' .. lane, name) or nil, 0) end
+
+-- Whether a rule lets others go before this worker, so that it may not take jobs of the lane now.
+local function held_off(name, lane)
+  if not has_rule(lane) then return false end
+  local mine = lacks(name, lane)
+  if mine == 0 then return false end
+  for _, other in ipairs(call('SMEMBERS', K .. 'servers:' .. lane)) do
+    local theirs = lacks(other, lane)
+    if mine >= 2 and theirs < 2 then return true end
+    if mine % 2 == 1 and theirs == mine - 1 then
+      local seen = call('HGET', K .. 'worker:' .. other, 'seen_at')
+      if seen and T - tonumber(seen) <= RECENT then return true end
+    end
+  end
+  return false
+end
+
+-- The lanes from which this worker may take jobs now.
+local function open_lanes(name)
+  local lanes = {}
+  for _, lane in ipairs(call('SMEMBERS', K .. 'serves:' .. name)) do
+    if not held_off(name, lane) then lanes[#lanes + 1] = lane end
+  end
+  return lanes
+end
+
+-- Light work goes to light machines first. Wishes and rules say more.
+local function heaviness(w, lane)
+  if has_rule(lane) then return 0 end
+  local function carries(label) return string.find(w.labels, ' ' .. label .. ' ', 1, true) and 1 or 0 end
+  return carries('heavy') - carries('light')
+end
 
 -- How many of the wished-for words this worker is, or has.
 local function preference(w, prefer)
@@ -141,21 +184,23 @@ local function preference(w, prefer)
   return n
 end
 
--- Rings are pushed to preferred workers first, then to those with the most free slots; at most one waiting ring a
--- free slot.
+-- Rings are pushed to preferred workers first, then to light machines, then to those with the most free slots; at most
+-- one waiting ring a free slot.
 local function ring(lane, count, prefer)
   local free = {}
   for _, name in ipairs(call('SMEMBERS', K .. 'servers:' .. lane)) do
     local w = worker_named(name)
-    if w.online and not w.resting and w.queue then
+    if w.online and not w.resting and w.queue and not held_off(name, lane) then
       w.free = free_slots(w) - call('LLEN', w.queue)
       w.liked = preference(w, prefer)
+      w.heaviness = heaviness(w, lane)
       if w.free > 0 then free[#free + 1] = w end
     end
   end
   while count > 0 and #free > 0 do
     table.sort(free, function(a, b)
       if a.liked ~= b.liked then return a.liked > b.liked end
+      if a.heaviness ~= b.heaviness then return a.heaviness < b.heaviness end
       if a.free ~= b.free then return a.free > b.free end
       return a.name < b.name
     end)

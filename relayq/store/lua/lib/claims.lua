@@ -89,7 +89,7 @@ local function claim(w, nonce)
   if settling(w) then return nil end
   pass_time()
   if w.resting or free_slots(w) <= 0 then return nil end
-  local lanes, without = call('SMEMBERS', K .. 'serves:' .. w.name), left_out(w)
+  local lanes, without = open_lanes(w.name), left_out(w)
   while true do
     local id, o, lane = best_waiting(lanes, without)
     local lost, lost_order = best_offered(w, lanes, without)
@@ -110,7 +110,7 @@ end
 local function ring_own(w)
   local free = free_slots(w)
   if w.resting or free <= 0 or not w.queue or settling(w) then return false end
-  local lanes, without, count = call('SMEMBERS', K .. 'serves:' .. w.name), left_out(w), 0
+  local lanes, without, count = open_lanes(w.name), left_out(w), 0
   for _, lane in ipairs(lanes) do
     count = count + call('ZCARD', K .. 'lane:' .. lane)
     for id in pairs(without or {}) do

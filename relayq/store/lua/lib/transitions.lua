@@ -15,7 +15,7 @@ local function end_job(j, state, reason, message)
   -- What only the living need is not kept for a week.
   j.inbox, j.priority, j.retries, j.retry_delay, j.max_losses = nil, nil, nil, nil, nil
   j.on_lost, j.max_output_bytes, j.queue_timeout, j.prefer = nil, nil, nil, nil
-  j.lane = nil -- follows from the spec
+  if not has_rule(j.lane) then j.lane = nil end -- follows from the spec
   if math.floor(tonumber(j.place) * 1000) / 1000 == j.submitted_at then j.submitted_at = nil end -- follows from the place
   if j.losses == 0 then j.losses = nil end
   if j.failures == 0 then j.failures = nil end
