@@ -33,7 +33,7 @@ def foresee(spec: JobSpec, lane: str, workers: Sequence[WorkerState], now: float
     sentence = refusal([w.info for w in workers], lane) if refused else explained.sentence
     return Forecast(
         lane=lane,
-        sentence=sentence.replace("it is about to start on", "it would start on", 1),
+        sentence=sentence.replace("it is about to", "it would", 1).replace("it waits", "it would wait", 1),
         machines=explained.machines,
         order=tuple(w.info.name for w in in_turn(able, lane, spec.prefer)),
         refused=refused,
