@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -31,6 +34,26 @@ from relayq.server.signing import Guesses
 from relayq.server.tools import make_tools
 
 API = "/api/v1"
+
+
+class Trouble(BaseModel):
+    """What every refusal looks like."""
+
+    error: str
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Trouble, "description": "the body is no JSON"},
+    401: {"model": Trouble, "description": "sign in first"},
+    403: {"model": Trouble, "description": "this access may not do it"},
+    404: {"model": Trouble, "description": "there is no such job, worker or page"},
+    405: {"model": Trouble, "description": "not with this method"},
+    409: {"model": Trouble, "description": "it is not in a state for that"},
+    413: {"model": Trouble, "description": "that is too much"},
+    422: {"model": Trouble, "description": "what was asked cannot be"},
+    503: {"model": Trouble, "description": "the broker does not answer"},
+    507: {"model": Trouble, "description": "the broker is close to its memory limit"},
+}
 #: The first that fits decides. Machines that join know the statuses of their own routes.
 _STATUS: tuple[tuple[type[RelayqError], int, int], ...] = (
     (BadSpec, 422, 400),
@@ -62,7 +85,7 @@ def make_app(settings: Settings, admin_url: str, *, read_only: bool = False) -> 
     app.state.tools = tools
     app.state.guesses = Guesses()
     for part in (signing, looking, jobs, output, workers, events):
-        app.include_router(part.router)
+        app.include_router(part.router, responses=ERRORS)
     app.router.routes += [*_joining(settings, admin_url), *page_routes()]
     app.add_middleware(Gate, doors=tools.doors)
     return app

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,6 +23,8 @@ OPEN = frozenset(
     }
 )
 OPEN_BELOW = ("/static/", "/wheel/")
+MOST = 8 << 20  #: bytes of a request: a job takes 4 MiB, its input in base64 a third more
+MOST_FROM_STRANGERS = 64 << 10
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 HEADERS = {
@@ -48,9 +51,10 @@ class Gate:
         """The application's answer, or ours."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        send = _with_headers(scope["path"], send)
-        refusal = None if _is_open(scope["path"]) else await self._refusal(scope)
-        return await (refusal or self._app)(scope, receive, send)
+        send, path = _with_headers(scope["path"], send), scope["path"]
+        most = MOST_FROM_STRANGERS if _is_open(path) else MOST
+        refusal = _too_much(scope, most) or (None if _is_open(path) else await self._refusal(scope))
+        return await (refusal or self._app)(scope, _bounded(receive, most), send)
 
     async def _refusal(self, scope: Scope) -> Response | None:
         request = HTTPConnection(scope)
@@ -62,6 +66,28 @@ class Gate:
             return _stranger(scope)
         scope.setdefault("state", {})["caller"] = caller
         return None if scope["method"] in READS else _refused_write(request, caller)
+
+
+def _too_much(scope: Scope, most: int) -> Response | None:
+    length = HTTPConnection(scope).headers.get("content-length", "0")
+    if length.isdecimal() and int(length[:18]) <= most:
+        return None
+    return _sentence(f"that is too much: at most {most >> 10} KiB", 413)
+
+
+def _bounded(receive: Receive, most: int) -> Receive:
+    """For bodies that do not say how long they are."""
+    size = 0
+
+    async def receiving() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > most:
+            raise HTTPException(413, f"that is too much: at most {most >> 10} KiB")
+        return message
+
+    return receiving
 
 
 def _is_open(path: str) -> bool:

@@ -129,6 +129,20 @@ def test_every_answer_keeps_a_browser_from_harm(server: Server) -> None:
         assert headers["cache-control"] in ("no-store", "no-cache")
 
 
+def test_bodies_are_bounded(server: Server) -> None:
+    """From strangers even more."""
+    client, nobody = server.program(), stranger(server)
+    big = {"command": "cat", "stdin": "x" * (9 << 20)}
+    assert client.post("/api/v1/jobs", json=big).status_code == 413
+    assert nobody.post("/login", json={"token": "x" * 70_000}).status_code == 413
+    chunked = nobody.post(
+        "/login", content=(b"x" * 1000 for _ in range(100)), headers={"Content-Type": "application/json"}
+    )
+    assert chunked.status_code in (400, 413)
+    fitting = {"command": "cat", "stdin": "x" * (3 << 20), "queue_anyway": True}
+    assert client.post("/api/v1/jobs", json=fitting).status_code == 201
+
+
 def test_secrets_are_not_kept(server: Server, admin: redis.Redis) -> None:
     """Who reads the broker's memory finds hashes."""
     link = relayq(server, "dashboard")["url"]
