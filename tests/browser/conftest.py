@@ -96,8 +96,8 @@ def browser() -> Iterator[Browser]:
         what = "no Chromium here. On Debian: sudo apt install chromium"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(what)
     with sync_playwright() as started:
-        # Root has no sandbox; the pages are our own.
-        launched = started.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        # Root has no sandbox, and containers little shared memory; the pages are our own.
+        launched = started.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"])
         yield launched
         launched.close()
 

@@ -86,6 +86,9 @@ def test_a_lost_machine_is_shown_and_its_job_runs_elsewhere(stage: Stage) -> Non
     row.locator("a.job-title").click()
     expect(page.locator(".timeline")).to_contain_text("unlucky lost contact")
     expect(page.locator(".timeline")).to_contain_text("attempt 2 began on mac-mini")
+    expect(page.get_by_role("button", name="Attempt 2")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="Attempt 1").click()
+    expect(page.locator(".log-lines")).to_contain_text("here")
     picture(page, "job-lost-1440-light")
     handle.cancel()
 
@@ -102,6 +105,17 @@ def test_without_the_server_the_page_is_grey_and_comes_back(stage: Stage) -> Non
     stage.server.start()
     expect(page.locator("#link")).to_have_text("live", timeout=30_000)
     expect(page.locator("#banner")).to_be_hidden()
+
+
+def test_a_server_that_hangs_is_noticed(stage: Stage) -> None:
+    """A link that is there and silent is worse than none: the connection itself never says so."""
+    page = stage.visit()
+    stage.server.process.send_signal(signal.SIGSTOP)
+    try:
+        expect(page.locator("#link")).to_have_text(re.compile(r"stale since \d+ s"), timeout=20_000)
+    finally:
+        stage.server.process.send_signal(signal.SIGCONT)
+    expect(page.locator("#link")).to_have_text("live", timeout=30_000)
 
 
 def test_without_the_broker_the_page_says_so_and_keeps_what_it_saw(browser: Browser, tmp_path: Path) -> None:

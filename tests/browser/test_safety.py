@@ -105,6 +105,19 @@ def test_control_sequences_and_overrides_in_output_are_harmless(stage: Stage) ->
     expect(page.locator(".log-text").first).to_have_text("abc\ufffdd")
 
 
+def test_output_that_is_no_text_is_shown_without_harm(stage: Stage) -> None:
+    """Somebody will print a film to the log."""
+    handle = stage.client.run("head -c 200000 /dev/urandom; printf '\\nover\\n'")
+    handle.result(30)
+    page = stage.visit(f"/jobs/{handle.id}")
+    expect(page.locator(".log-lines")).to_contain_text("over")
+    page.get_by_role("button", name="match before").click()
+    page.locator(".log-pane").evaluate("(pane) => { pane.scrollTop = 0; }")
+    expect(page.locator(".log-line").first.locator(".log-number")).to_have_attribute("data-number", "1")
+    text = page.locator(".log-lines").inner_text()
+    assert not [c for c in text if ord(c) < 32 and c not in "\n\t"]
+
+
 def test_the_policy_forbids_what_is_inline(stage: Stage) -> None:
     """Were there a hole, the browser itself would refuse."""
     page = stage.visit()

@@ -3,7 +3,8 @@
 import { address, get, toLogin } from "./api.js";
 import { setClock } from "./time.js";
 
-const SILENCE = 9000; // ms without a word (pings come every 5 s) until the data counts as stale
+const SILENCE = 9000; // ms without an overview (they come every 2 s) until the data counts as stale
+const HIDDEN = 5000; // ms out of sight until the stream is let go: browsers allow six to a server
 const PATIENCE = [500, 1000, 2000, 4000, 8000]; // ms before each next try
 
 /** "connecting", "live", "stale" (no word from the server) or "trouble" (the server has no broker). */
@@ -11,7 +12,6 @@ export const link = { state: "connecting", overview: null, freshAt: Date.now(), 
 
 const listeners = { overview: new Set(), job: new Set(), output: new Set(), link: new Set() };
 let source = null;
-let heardAt = 0;
 let tries = 0;
 let timer = 0;
 let watching = null; // the id of the job that is looked at
@@ -33,11 +33,14 @@ export function watch(job) {
 export function start() {
   open();
   setInterval(() => {
-    if (link.state === "live" && Date.now() - heardAt > SILENCE) lost();
+    if (link.state === "live" && Date.now() - link.freshAt > SILENCE) lost();
   }, 500);
   addEventListener("online", open);
+  let leaving = 0;
   document.addEventListener("visibilitychange", () => {
-    if (!document.hidden && link.state !== "live") open();
+    clearTimeout(leaving);
+    if (document.hidden) leaving = setTimeout(leave, HIDDEN);
+    else if (!source || link.state !== "live") open();
   });
 }
 
@@ -50,7 +53,6 @@ function open() {
   const hear = (kind, act) =>
     mine.addEventListener(kind, (event) => {
       if (mine !== source) return;
-      heardAt = Date.now();
       tries = 0;
       act(event.data ? JSON.parse(event.data) : {});
     });
@@ -58,14 +60,21 @@ function open() {
     setClock(data.now);
     if (data.broker?.online === false) return set("trouble", data.broker.error); // it knows nothing: what we saw stays
     link.overview = data;
+    link.freshAt = Date.now();
     set("live");
     tell("overview", data);
   });
-  hear("ping", () => link.state === "stale" && link.overview && set("live"));
   hear("trouble", (data) => set("trouble", data.error));
   hear("job", (data) => tell("job", data));
   hear("output", (data) => tell("output", data));
   mine.onerror = () => mine === source && lost();
+}
+
+function leave() {
+  source?.close();
+  source = null;
+  clearTimeout(timer);
+  set("connecting"); // nobody looks; whoever looks again sees when this was
 }
 
 function lost() {
@@ -86,7 +95,6 @@ async function reopen() {
 }
 
 function set(state, trouble = "") {
-  if (state === "live") link.freshAt = Date.now();
   if (state === link.state && trouble === link.trouble) return;
   link.state = state;
   link.trouble = trouble;

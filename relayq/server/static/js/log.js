@@ -144,8 +144,13 @@ export class Log {
     });
   }
 
+  // What the choice of stream leaves, and how many lines fit the search: found out again only when something has changed.
   select() {
+    const state = `${this.only} ${this.lines.kept.length} ${this.lines.dropped} ${this.wanted} ${this.attempt}`;
+    if (state === this.selected) return;
+    this.selected = state;
     this.shown = this.only ? this.lines.kept.filter((line) => line.stream === this.only || line.stream === 0) : this.lines.kept;
+    this.fitting = this.wanted ? this.shown.reduce((sum, line) => sum + (line.plain.toLowerCase().includes(this.wanted) ? 1 : 0), 0) : 0;
   }
 
   top(index) {
@@ -177,7 +182,8 @@ export class Log {
   row(line, index) {
     line.pieces ??= parse(line.text, line.style).pieces;
     const marks = this.wanted ? found(line.plain.toLowerCase(), this.wanted) : [];
-    const name = `log-line ${["note", "out", "err"][line.stream]} ${index === this.at ? "here" : ""}`;
+    const kind = line.plain.startsWith("::progress") ? "mark" : ["note", "out", "err"][line.stream];
+    const name = `log-line ${kind} ${index === this.at ? "here" : ""}`;
     const number = h("span", { class: "log-number", "aria-hidden": "true", "data-number": this.lines.dropped + index + 1 });
     return h("div", { class: name }, number, h("span", { class: "log-text" }, draw(line.pieces, marks)));
   }
@@ -185,8 +191,7 @@ export class Log {
   say(text = "") {
     const parts = [];
     if (this.wanted) {
-      const all = this.shown.reduce((sum, line) => sum + (line.plain.toLowerCase().includes(this.wanted) ? 1 : 0), 0);
-      parts.push(`${all.toLocaleString()} of ${this.shown.length.toLocaleString()} lines fit`);
+      parts.push(`${this.fitting.toLocaleString()} of ${this.shown.length.toLocaleString()} lines fit`);
     } else parts.push(`${this.shown.length.toLocaleString()} ${this.shown.length === 1 ? "line" : "lines"}`);
     if (this.lines.dropped) parts.push(`${this.lines.dropped.toLocaleString()} earlier ones only in the download`);
     if (this.lines.missing) parts.push(`${this.lines.missing.toLocaleString()} bytes not kept`);

@@ -68,7 +68,7 @@ const missing = {
 
 /** Draw the page as things are now. */
 function refresh() {
-  if (!page) return;
+  if (!page || document.hidden) return;
   const next = h("main", {}, page.view());
   morphInto(root, next);
   tick(root);
@@ -97,6 +97,7 @@ async function boot() {
   staleness(refresh);
   keys(go);
   addEventListener("popstate", show);
+  document.addEventListener("visibilitychange", refresh);
   for (const kind of ["overview", "link"]) on(kind, refresh);
   setInterval(() => link.state === "live" && tick(), 1000);
   show();

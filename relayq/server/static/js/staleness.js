@@ -13,15 +13,15 @@ export function staleness() {
   const banner = document.getElementById("banner");
   let told = "";
   const draw = () => {
-    if (link.state === "live") link.freshAt = Date.now();
     const age = (Date.now() - link.freshAt) / 1000;
-    const old = link.state === "stale" || link.state === "trouble";
-    document.body.dataset.link = link.state;
+    const old = link.state === "stale" || link.state === "trouble" || (link.state === "connecting" && link.overview);
+    document.body.dataset.link = old && link.state === "connecting" ? "stale" : link.state;
     dot.textContent = old ? `stale since ${duration(Math.floor(age))}`.replace(".0 s", " s") : WORDS[link.state];
     if (told === link.state + link.trouble) return;
     told = link.state + link.trouble;
-    banner.replaceChildren(...(old ? [icon("alert"), h("p", {}, ...sentence())] : []));
-    banner.hidden = !old;
+    const explained = old && link.state !== "connecting";
+    banner.replaceChildren(...(explained ? [icon("alert"), h("p", {}, ...sentence())] : []));
+    banner.hidden = !explained;
   };
   on("link", draw);
   setInterval(draw, 1000);
