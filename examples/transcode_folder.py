@@ -7,7 +7,7 @@ transcode_folder.py /mnt/videos '*.mov'
 import sys
 from pathlib import Path
 
-from relayq import job
+from relayq import JobFailed, job
 
 if len(sys.argv) != 3:
     sys.exit(__doc__)
@@ -16,13 +16,17 @@ folder, pattern = Path(sys.argv[1]), sys.argv[2]
 handles = {}
 for video in sorted(folder.glob(pattern)):
     copy = video.with_name(f"{video.stem}.h264.mp4")
-    if not copy.exists():
-        handle = job.transcode(str(video), output=str(copy), options="-c:v libx264 -crf 23 -c:a copy", name=video.name)
-        handles[handle] = video.name
+    if not copy.exists():  # it has its name when it is complete, so this can be run again at any time
+        handles[job.transcode(str(video), output=str(copy), preset="fast", name=video.name)] = video.name
 
 failed = 0
 for handle in job.as_completed(handles):
-    trouble = handle.traceback
-    failed += trouble is not None
-    print(f"{handles[handle]}: {trouble or f'done on {handle.result().worker}'}")
+    try:
+        made = handle.get()
+    except JobFailed as error:
+        failed += 1
+        print(f"{handles[handle]}: {error}")
+    else:
+        saved = 1 - made["output_bytes"] / made["input_bytes"]
+        print(f"{handles[handle]}: done on {handle.result().worker} by {made['encoder']}, {saved:.0%} smaller")
 sys.exit(1 if failed else 0)

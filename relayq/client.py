@@ -265,14 +265,10 @@ class Client:
             return self._watcher
 
     def _submit_kind(self, kind: str, params: dict[str, Any], options: dict[str, Any]) -> JobHandle:
-        from relayq.kinds.specs import advising, media_spec
-
         anyway, id = options.pop("queue_anyway", False), options.pop("id", None)
-        if "worker" in options:
-            options["on"] = _one_worker(options.get("on"), options.pop("worker"))
-        spec = media_spec(kind, params, **options)
-        with advising(spec):
-            return self.submit([spec], queue_anyway=anyway, ids=[id] if id is not None else None)[0]
+        options["on"] = _one_worker(options.get("on"), options.pop("worker", None))
+        spec = make_spec(None, kind=kind, params=params, **options)
+        return self.submit([spec], queue_anyway=anyway, ids=[id] if id is not None else None)[0]
 
     def _submit(self, jobs: Sequence[NewJob]) -> list[JobHandle]:
         watcher = self.watcher
@@ -318,12 +314,19 @@ def submit_served(store: Store, batch: Sequence[NewJob], inbox: str | None = Non
         for lane in unserved.lanes:
             able = [worker for worker in workers if placement.eligible(worker, lane)]
             if not able and placement.requirement(lane) != (None, ()):
-                raise NoSuchWorker(placement.refusal(workers, lane)) from None
+                spec = next(new.spec for new in batch if new.lane == lane)
+                raise NoSuchWorker(_advised(placement.refusal(workers, lane), spec)) from None
             for worker in able:
                 store.serve(worker.name, [lane], all=False, lacks={lane: placement.rule_lacks(worker, lane)})
         # A rule alone is no requirement: such a job waits for the first worker, as any other does.
         batch = [replace(new, anyway=new.anyway or new.lane in unserved.lanes) for new in batch]
         return store.submit(batch, inbox=inbox)
+
+
+def _advised(refusal: str, spec: JobSpec) -> str:
+    from relayq.kinds.advice import advice
+
+    return f"{refusal}. {advice(spec)}" if advice(spec) else refusal
 
 
 def open_store(settings: Settings, *, timeout: float = 4.0) -> Store:

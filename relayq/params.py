@@ -15,6 +15,12 @@ FORMATS = ("txt", "srt", "vtt", "json")
 #: What turns speech into text, in the order in which a machine that has several uses them.
 ENGINES = ("mlx-whisper", "whisper.cpp", "faster-whisper", "openai-whisper", "pocketsphinx")
 MODEL = "base"
+CAN_TRANSCRIBE = "transcribe"  #: the capability of a machine with any engine
+#: By codec, the encoders of hardware, the fastest first.
+HARDWARE = {
+    "h264": ("h264_videotoolbox", "h264_nvenc", "h264_vaapi", "h264_v4l2m2m"),
+    "h265": ("hevc_videotoolbox", "hevc_nvenc", "hevc_vaapi"),
+}
 
 TRANSCODE = ("input", "output", "options", "preset", "codec")
 TRANSCRIBE = ("input", "output", "model", "language", "format", "engine")
@@ -55,6 +61,20 @@ CHECKS: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
     "transcode": check_transcode,
     "transcribe": check_transcribe,
 }
+
+
+def needs(kind: str, params: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a machine must have for this, whatever else is said of it."""
+    if kind == "transcode":
+        return ("ffmpeg",)
+    return (params.get("engine") or CAN_TRANSCRIBE,) if kind == "transcribe" else ()
+
+
+def preferred(kind: str, params: Mapping[str, Any]) -> tuple[str, ...]:
+    """What to choose first, if nothing is said: for "fast" machines with the hardware. (Heavy ones by a route.)"""
+    if kind != "transcode" or params.get("preset") != "fast":
+        return ()
+    return tuple(f"encoder:{name}" for name in HARDWARE[params.get("codec") or CODECS[0]])
 
 
 def format_of(params: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from relayq import params
@@ -22,6 +23,8 @@ KINDS = ("command", *params.CHECKS)
 def make_spec(command: Any = None, **options: Any) -> JobSpec:
     """The spec for `command` (a str for `/bin/sh -c`, or a list: the exact argv) with JobSpec's other fields.
 
+    What a kind other than command needs of its machine is added.
+
     Raises BadSpec with one sentence that says what to change.
     """
     unknown = options.keys() - JobSpec.__dataclass_fields__.keys()
@@ -39,9 +42,13 @@ def make_spec(command: Any = None, **options: Any) -> JobSpec:
         given["stdin"] = _encoded(given["stdin"])
     if "on_lost" in given:
         given["on_lost"] = _on_lost(given["on_lost"])
+    if isinstance(given.get("params"), Mapping):
+        given["params"] = {name: value for name, value in given["params"].items() if value is not None}
     spec = JobSpec(command=command, **given)
     check(spec)
-    return spec
+    own = [need for need in params.needs(spec.kind, spec.params) if need not in spec.needs]
+    prefer = spec.prefer if "prefer" in given else params.preferred(spec.kind, spec.params)
+    return replace(spec, needs=(*spec.needs, *own), prefer=prefer) if own or prefer else spec
 
 
 def check(spec: JobSpec) -> None:

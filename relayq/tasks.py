@@ -21,7 +21,6 @@ from relayq import broker
 from relayq.client import open_store
 from relayq.config import load
 from relayq.errors import BrokerRefused, BrokerUnavailable, ConfigError, RelayqError, Replaced
-from relayq.kinds.specs import advising, media_spec
 from relayq.spec import make_spec
 from relayq.store import Store
 from relayq.worker import logfile as worker_log
@@ -162,13 +161,10 @@ def _submit(task_id: str, command: str | None, **options: Any) -> None:
 
 def _submit_media(task_id: str, kind: str, params: dict[str, Any]) -> None:
     """The same for these kinds. Refused at once if no machine can do it: nobody would see that it waits."""
-
-    def submit() -> None:
-        spec = media_spec(kind, params)
-        with advising(spec):
-            _agent().submit_for_celery(task_id, spec, anyway=False)
-
-    _answered(task_id, submit)
+    _answered(
+        task_id,
+        lambda: _agent().submit_for_celery(task_id, make_spec(None, kind=kind, params=params), anyway=False),
+    )
 
 
 def _answered(task_id: str, submit: Callable[[], None]) -> None:

@@ -18,6 +18,8 @@ SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
         "run": ("run", "Run a command and show its output."),
         "submit": ("submit", "Queue a command and print its id."),
         "map": ("map", "Queue many commands."),
+        "transcode": ("transcode", "Convert a video."),
+        "transcribe": ("transcribe", "Turn speech into text."),
     },
     "Jobs": {
         "list": ("list", "List jobs, newest first."),

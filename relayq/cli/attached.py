@@ -63,9 +63,12 @@ class Cancelling:
             os._exit(OWN_FAULT)
 
 
-def show_output(app: App, handle: JobHandle) -> Job:
-    """Copy the output of all attempts to ours, byte for byte, until the job ends; the record of its end."""
-    return follow_output(app, handle, handle.pieces(follow=True, attempt=1))
+def show_output(app: App, handle: JobHandle, *, stream: int | None = None) -> Job:
+    """Copy the output of all attempts to ours, byte for byte, until the job ends; the record of its end.
+
+    With `stream` that one alone.
+    """
+    return follow_output(app, handle, handle.pieces(follow=True, attempt=1, stream=stream), stream=stream)
 
 
 def follow_output(

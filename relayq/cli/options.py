@@ -58,18 +58,31 @@ def json_option(function: F) -> F:
 
 
 def job_options(function: F) -> F:
-    """The options of a job; the verb gets them as `**given`, for `spec_options`."""
-    for option in reversed(_JOB_OPTIONS):
+    """The options of a command; the verb gets them as `**given`, for `spec_options`."""
+    return _with((*_WHERE, *_COMMAND, *_HOW), function)
+
+
+def media_options(function: F) -> F:
+    """The options of a job that is no command, as `job_options`; and how the verb is to go on."""
+    function = click.option("--detach", is_flag=True, help="Print the job's id and leave it.")(function)
+    function = click.option("--id", metavar="ID", help="The job's id: the same id again is the same job.")(function)
+    return _with((*_WHERE, *_HOW), function)
+
+
+def _with(options: Sequence[Callable[[Any], Any]], function: F) -> F:
+    for option in reversed(options):
         function = option(function)
     return function
 
 
-_JOB_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+_WHERE: tuple[Callable[[Any], Any], ...] = (
     click.option("--on", "--worker", "on", metavar="WORKER", shell_complete=complete_worker, help="Only this worker."),
     click.option("--needs", multiple=True, metavar="LABEL,…", help="What its worker must have: labels, capabilities."),
     click.option("--prefer", multiple=True, metavar="LABEL,…", help="What to choose first, if there is a choice."),
     click.option("--cwd", metavar="FOLDER", help="A folder on the worker. [default: '~', its user's home]"),
     click.option("--env", multiple=True, metavar="NAME=VALUE", help="A variable on top of the worker's environment."),
+)
+_COMMAND: tuple[Callable[[Any], Any], ...] = (
     click.option("--stdin", type=content, metavar="FILE|-", help="Standard input; nothing by default."),
     click.option(
         "--script",
@@ -77,6 +90,8 @@ _JOB_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         metavar="FILE|-",
         help="A program text instead of a command, run by its #! line or /bin/sh.",
     ),
+)
+_HOW: tuple[Callable[[Any], Any], ...] = (
     click.option("--name", help="Shown instead of the command."),
     click.option("--timeout", type=DURATION, help="How long an attempt may run: 90, 90s, 5m, 2h."),
     click.option("--queue-timeout", type=DURATION, help="How long the job may wait for its first attempt."),
@@ -104,14 +119,14 @@ _JOB_OPTIONS: tuple[Callable[[Any], Any], ...] = (
 
 def spec_options(given: dict[str, Any]) -> dict[str, Any]:
     """What `relayq.spec.make_spec` wants, of what `job_options` gave (`queue_anyway` is not in it)."""
-    script = given["script"]
+    script = given.get("script")
     return {
         "on": given["on"],
         "needs": _words(given["needs"]),
         "prefer": _words(given["prefer"]),
         "cwd": given["cwd"],
         "env": _environment(given["env"]),
-        "stdin": given["stdin"],
+        "stdin": given.get("stdin"),
         "script": None if script is None else _text(script),
         "name": given["name"],
         "timeout": given["timeout"],

@@ -4,7 +4,8 @@ Job       id, title, state, reason, message, exit_code, signal, exit (what `rela
           kind, command (a str for the shell, or the argv), on, needs, prefer, cwd, env (names only), name, timeout,
           queue_timeout, retries, priority, on_lost, freeze, submitted_at, started_at, ended_at, not_before,
           cancel_requested_at, progress (0 … 1) and progress_message (while it runs and says so), duration,
-          stdout_bytes, stderr_bytes, output_dropped, losses, failures, retry_of, attempts
+          stdout_bytes, stderr_bytes, output_dropped, value (what a transcode answers), losses, failures, retry_of,
+          attempts
 Attempt   number, worker, started_at, ended_at, reason, exit_code, signal, message, duration, stdout_bytes,
           stderr_bytes
 Worker    name, type, state, online, slots, active_jobs, queued_jobs, total_jobs, labels, capabilities, host, system,
@@ -72,6 +73,7 @@ def job_record(job: Job) -> Json:
         "stdout_bytes": outcome.stdout_bytes if outcome else None,
         "stderr_bytes": outcome.stderr_bytes if outcome else None,
         "output_dropped": job.output_dropped,
+        "value": outcome.value if outcome else None,
         "losses": job.losses,
         "failures": job.failures,
         "retry_of": job.retry_of,

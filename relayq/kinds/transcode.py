@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from relayq.kinds import Kind, Machine, Plan
-from relayq.kinds.encoders import ENCODERS, candidates
+from relayq.kinds.encoders import candidates
 from relayq.model import JobSpec
 from relayq.params import CODECS, PRESETS
 from relayq.progress import Progress
@@ -71,14 +71,6 @@ def _sound(suffix: str) -> list[str]:
 def _whole(words: list[str]) -> bool:
     plain = {word.partition(":")[0] for word in words}
     return not any(word in plain for word in (*_SHORTENING, *_RETIMING))
-
-
-def preferred(params: Mapping[str, Any]) -> list[str]:
-    """What to choose first, if there is a choice: machines for heavy work; for "fast" those with the hardware."""
-    if params.get("preset") != "fast":
-        return ["heavy"]
-    encoders = ENCODERS[params.get("codec") or CODECS[0]]
-    return ["heavy", *(f"encoder:{encoder.name}" for encoder in encoders if encoder.hardware)]
 
 
 def progress(told: Mapping[str, str], seconds: float | None) -> Progress:

@@ -10,7 +10,6 @@ from relayq.model import JobSpec
 from relayq.params import ENGINES, MODEL, format_of
 from relayq.progress import Progress
 
-CAPABILITY = "transcribe"  #: of a machine with any engine
 ENGLISH_ONLY = frozenset({"pocketsphinx"})
 
 

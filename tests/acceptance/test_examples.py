@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from .conftest import Fleet
+from .test_media import film, say
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,3 +32,50 @@ def test_progress(crew: Fleet, tmp_path: Path) -> None:
     assert result == "tidy"
     assert told
     assert all(line in [f"{n * 20}% room {n}" for n in range(1, 6)] for line in told)
+
+
+def test_transcode_folder(crew: Fleet, tmp_path: Path) -> None:
+    """What is done is not done again; one that fails is told with its sentence, and does not stop the others."""
+    film(tmp_path / "one film.mov", 3)
+    film(tmp_path / "two.mov", 3)
+    (tmp_path / "three.mov").write_text("no film")
+    done = example(crew, "transcode_folder.py", str(tmp_path), "*.mov", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    lines = sorted(done.stdout.splitlines())
+    assert re.fullmatch(r"one film\.mov: done on [\w-]+ by libx264, -?\d+% smaller", lines[0])
+    assert re.fullmatch(r"three\.mov: job \w+ failed on [\w-]+ with exit code 1: .*three\.mov is damaged.*", lines[1])
+    assert (tmp_path / "two.h264.mp4").stat().st_size > 1000
+    (tmp_path / "three.mov").unlink()
+    again = example(crew, "transcode_folder.py", str(tmp_path), "*.mov", cwd=tmp_path)
+    assert (again.returncode, again.stdout) == (0, "")
+
+
+def test_transcribe_talks(crew: Fleet, tmp_path: Path) -> None:
+    """Subtitles stand beside the recordings."""
+    say(tmp_path / "monday.wav")
+    done = example(crew, "transcribe_talks.py", str(tmp_path), "*.wav", "en", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert done.stdout.splitlines()[-1] == "monday.wav: done"
+    assert (tmp_path / "monday.srt").read_text().startswith("1\n00:00:0")
+
+
+@pytest.mark.parametrize("section", ["Videos", "Speech"])
+def test_what_usage_says_of_media_runs(crew: Fleet, tmp_path: Path, section: str) -> None:
+    """Every block of it, as it stands; only the folder is another."""
+    film(tmp_path / "in.mov", 3)
+    say(tmp_path / "talk.wav")
+    subprocess.run(["ffmpeg", "-v", "error", "-i", "talk.wav", "talk.mp3"], cwd=tmp_path, check=True)
+    text = (ROOT / "USAGE.md").read_text("utf-8").split(f"\n## {section}\n")[1].split("\n## ")[0]
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    code = "from relayq import job\n" + "".join(blocks).replace("/videos", str(tmp_path))
+    env = {k: v for k, v in os.environ.items() if not k.startswith("RELAYQ_")}
+    env |= {"RELAYQ_HOME": str(tmp_path / "home"), "RELAYQ_BROKER_URL": crew.url}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    made = {"Videos": ["out.mp4", "small.mp4", "old.mkv", "in.h264.mp4"], "Speech": ["talk.srt"]}[section]
+    for handle in crew.client.store.page(limit=10):
+        crew.client.get(handle.id).result(timeout=60)
+    assert [name for name in made if not (tmp_path / name).exists()] == []

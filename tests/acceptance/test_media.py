@@ -15,6 +15,8 @@ from relayq.model import State
 from tests.conftest import wait_until
 
 from .conftest import Fleet
+from .test_cli import RELAYQ, Shell
+from .test_progress import on_terminal
 
 SPEECH = "one two three four five six seven eight nine ten"
 
@@ -107,3 +109,59 @@ def test_a_language_that_no_engine_there_knows_is_said(crew: Fleet, tmp_path: Pa
     handle = crew.client.transcribe(str(tmp_path / "talk.mp3"), language="de")
     with pytest.raises(JobFailed, match="pocketsphinx only knows English"):
         handle.get(timeout=30)
+
+
+# ── on the command line ──
+
+
+@pytest.fixture
+def shell(crew: Fleet, tmp_path: Path) -> Shell:
+    return Shell(tmp_path / "home", crew.url)
+
+
+def test_a_conversion_is_asked_for_on_the_command_line(shell: Shell, tmp_path: Path) -> None:
+    """It ends with a line that says what came of it; as JSON with all of it."""
+    clip, output = film(tmp_path / "-a clip.mp4"), tmp_path / "out.mp4"
+    done = shell("transcode", "--preset", "fast", "--", str(clip), str(output))
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(rf"{output}: 0\.\d MB instead of 0\.\d MB, 0:10, h264 and aac\n", done.stdout)
+    record = shell.json("transcode", "--options", "-c copy", str(clip), str(tmp_path / "out.mkv"))
+    assert (record["state"], record["kind"], record["value"]["duration"]) == (
+        "succeeded",
+        "transcode",
+        pytest.approx(10, 0.1),
+    )
+    failed = shell("transcode", str(clip), str(clip))
+    assert failed.returncode == 1
+    assert failed.stderr.endswith("Name another output\n")
+    wrong = shell("transcode", "--options", "-an", "--preset", "fast", str(clip), "x.mp4")
+    assert wrong.returncode == 2
+    assert "give either options or preset" in wrong.stderr
+
+
+def test_on_a_terminal_a_conversion_has_a_bar(crew: Fleet, shell: Shell, tmp_path: Path) -> None:
+    """Percent and what is left; afterwards only the line that says what came of it."""
+    clip = film(tmp_path / "clip.mp4")
+    options = ["--options", "-vf scale=1280:-2 -c:v libx264 -preset slow"]
+    argv = [*RELAYQ, "transcode", *options, str(clip), str(tmp_path / "out.mp4")]
+    seen = on_terminal(argv, shell.env, until="fps", then=tmp_path / "seen")
+    assert re.search(r"\[#*\.*\] \d+ %, \d+ fps, [\d.]+×, [\d:]+ left", seen)
+    assert re.search(r"\r\x1b\[K[^\r]*out\.mp4: 0\.\d MB instead of 0\.\d MB, 0:10, h264 and aac\r\n$", seen)
+
+
+def test_speech_is_transcribed_on_the_command_line(shell: Shell, tmp_path: Path) -> None:
+    """Shown, or written into a file; left to itself with --detach."""
+    talk = say(tmp_path / "talk.wav")
+    done = shell("transcribe", str(talk))
+    assert done.returncode == 0, done.stderr
+    assert {"three", "four", "five"} <= set(done.stdout.split())
+    done = shell("transcribe", "-o", str(tmp_path / "talk.vtt"), "--on", "mac-mini", str(talk))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.endswith(f"{tmp_path}/talk.vtt is written on mac-mini\n")
+    assert (tmp_path / "talk.vtt").read_text().startswith("WEBVTT\n")
+    id = shell("transcribe", "--detach", "--id", "monday", str(talk)).stdout
+    assert id == "monday\n"
+    assert shell("wait", "monday").returncode == 0
+    refused = shell("transcribe", "--engine", "whisper.cpp", str(talk))
+    assert refused.returncode == 255
+    assert "Install it there: brew install whisper-cpp" in refused.stderr

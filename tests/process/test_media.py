@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from relayq.kinds import Machine, get_kind
-from relayq.kinds.specs import media_spec
+from relayq.spec import make_spec
 from tests.conftest import wait_until
 
 SPEECH = "one two three four five six seven eight nine ten"
@@ -31,7 +31,7 @@ class Desk:
 
     def argv(self, kind: str, params: dict[str, Any], offers: str) -> list[str]:
         machine = Machine(name="mac-mini", offers=frozenset(offers.split()), python=sys.executable)
-        plan = get_kind(kind).plan(media_spec(kind, params), machine)
+        plan = get_kind(kind).plan(make_spec(kind=kind, params=params), machine)
         workspace = self.folder / "workspace"
         workspace.mkdir(exist_ok=True)
         for name, text in plan.files.items():

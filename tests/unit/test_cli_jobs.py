@@ -13,7 +13,7 @@ JOB_KEYS = {
     "id", "title", "state", "reason", "message", "exit_code", "signal", "exit", "worker", "kind", "command", "on",
     "needs", "prefer", "cwd", "env", "name", "timeout", "queue_timeout", "retries", "priority", "on_lost", "freeze",
     "submitted_at", "started_at", "ended_at", "not_before", "cancel_requested_at", "progress", "progress_message",
-    "duration", "stdout_bytes", "stderr_bytes", "output_dropped", "losses", "failures", "retry_of", "attempts",
+    "duration", "stdout_bytes", "stderr_bytes", "output_dropped", "value", "losses", "failures", "retry_of", "attempts",
 }  # fmt: skip
 KEPT_KEYS = {"stdout_kept", "stderr_kept", "truncated"}
 

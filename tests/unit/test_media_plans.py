@@ -9,12 +9,12 @@ import pytest
 
 from relayq.errors import BadSpec
 from relayq.kinds import Machine, encoders, get_kind, transcode, transcribe
-from relayq.kinds.specs import media_spec
 from relayq.media.engines import mlx_whisper, whisper_output
 from relayq.media.probe import Facts, from_ffmpeg, from_ffprobe
 from relayq.media.transcript import Segment, Transcript, written
-from relayq.params import CODECS, ENGINES, PRESETS, format_of
+from relayq.params import CODECS, ENGINES, HARDWARE, PRESETS, format_of
 from relayq.progress import Progress
+from relayq.spec import make_spec
 
 MAC = frozenset(
     {"encoder:libx264", "encoder:h264_videotoolbox", "encoder:hevc_videotoolbox", "mlx-whisper", "arch:arm64"}
@@ -24,7 +24,7 @@ MAC = frozenset(
 def asked(kind: str, params: dict[str, Any], *offers: str) -> dict[str, Any]:
     """What the process of such a job is told."""
     plan = get_kind(kind).plan(
-        media_spec(kind, params), Machine(name="mac-mini", offers=frozenset(offers), python="py")
+        make_spec(kind=kind, params=params), Machine(name="mac-mini", offers=frozenset(offers), python="py")
     )
     assert plan.argv == ("py", "-P", "-m", "relayq.media", "{workspace}/request.json")
     told: dict[str, Any] = json.loads(plan.files["request.json"])
@@ -85,6 +85,7 @@ def test_each_encoder_has_arguments_for_each_preset() -> None:
     """And the last of each codec is the processor's own."""
     for codec in CODECS:
         *hardware, own = encoders.ENCODERS[codec]
+        assert HARDWARE[codec] == tuple(encoder.name for encoder in hardware)
         assert not own.hardware
         assert all(encoder.hardware for encoder in hardware)
         for preset in PRESETS:
@@ -107,7 +108,7 @@ def test_progress_has_percent_speed_and_what_is_left() -> None:
 
 def test_the_value_keeps_the_keys_of_1x() -> None:
     """Whatever the process has reported beside them."""
-    spec = media_spec("transcode", {"input": "a", "output": "b.mp4"})
+    spec = make_spec(kind="transcode", params={"input": "a", "output": "b.mp4"})
     assert transcode.value(spec, '{"output_bytes": 7}') == {"status": "success", "output": "b.mp4", "output_bytes": 7}
     assert transcode.value(spec, "") == {"status": "success", "output": "b.mp4"}
 
@@ -135,12 +136,12 @@ def test_the_engine_is_the_best_that_is_there() -> None:
 
 def test_what_a_machine_must_have_follows_from_what_is_asked() -> None:
     """Beside what was said of it."""
-    assert media_spec("transcribe", {"input": "a"}, needs=["heavy"]).needs == ("heavy", "transcribe")
-    assert media_spec("transcribe", {"input": "a", "engine": "whisper.cpp"}).needs == ("whisper.cpp",)
-    fast = media_spec("transcode", {"input": "a", "output": "b", "preset": "fast"}, needs="mac")
+    assert make_spec(kind="transcribe", params={"input": "a"}, needs=["heavy"]).needs == ("heavy", "transcribe")
+    assert make_spec(kind="transcribe", params={"input": "a", "engine": "whisper.cpp"}).needs == ("whisper.cpp",)
+    fast = make_spec(kind="transcode", params={"input": "a", "output": "b", "preset": "fast"}, needs="mac")
     assert fast.needs == ("mac", "ffmpeg")
-    assert fast.prefer[:2] == ("heavy", "encoder:h264_videotoolbox")
-    assert media_spec("transcode", {"input": "a", "output": "b"}, prefer=["nas"]).prefer == ("nas",)
+    assert fast.prefer[0] == "encoder:h264_videotoolbox"
+    assert make_spec(kind="transcode", params={"input": "a", "output": "b"}, prefer=["nas"]).prefer == ("nas",)
 
 
 def test_the_format_is_asked_for_or_the_outputs() -> None:
@@ -178,7 +179,7 @@ def test_the_format_is_asked_for_or_the_outputs() -> None:
 def test_what_cannot_be_is_refused_where_it_is_written(kind: str, params: dict[str, Any], words: str) -> None:
     """In one sentence."""
     with pytest.raises(BadSpec, match=words.replace("(", r"\(")):
-        media_spec(kind, params)
+        make_spec(kind=kind, params=params)
 
 
 SAID = Transcript(

@@ -13,9 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
 
-from relayq.kinds.transcribe import CAPABILITY
 from relayq.media.transcript import Segment
-from relayq.params import ENGINES
+from relayq.params import CAN_TRANSCRIBE, ENGINES
 
 RATE = 16000  #: samples a second
 
@@ -45,7 +44,7 @@ def engine(name: str) -> ModuleType:
 def found() -> tuple[str, ...]:
     """Which engines this machine has; and, if any, that it can transcribe."""
     names = tuple(name for name in ENGINES if engine(name).found())
-    return (*names, CAPABILITY) if names else ()
+    return (*names, CAN_TRANSCRIBE) if names else ()
 
 
 def installed(distribution: str) -> bool:
