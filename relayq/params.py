@@ -16,6 +16,7 @@ FORMATS = ("txt", "srt", "vtt", "json")
 ENGINES = ("mlx-whisper", "whisper.cpp", "faster-whisper", "openai-whisper", "pocketsphinx")
 MODEL = "base"
 CAN_TRANSCRIBE = "transcribe"  #: the capability of a machine with any engine
+TRANSCRIPT_BYTES = 8 << 20  #: kept of its output, if nothing else is said: it is the value, even that of a whole day
 #: By codec, the encoders of hardware, the fastest first.
 HARDWARE = {
     "h264": ("h264_videotoolbox", "h264_nvenc", "h264_vaapi", "h264_v4l2m2m"),

@@ -44,6 +44,8 @@ def make_spec(command: Any = None, **options: Any) -> JobSpec:
         given["on_lost"] = _on_lost(given["on_lost"])
     if isinstance(given.get("params"), Mapping):
         given["params"] = {name: value for name, value in given["params"].items() if value is not None}
+    if given.get("kind") == "transcribe":
+        given.setdefault("max_output_bytes", params.TRANSCRIPT_BYTES)
     spec = JobSpec(command=command, **given)
     check(spec)
     own = [need for need in params.needs(spec.kind, spec.params) if need not in spec.needs]

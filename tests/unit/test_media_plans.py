@@ -137,7 +137,9 @@ def test_the_engine_is_the_best_that_is_there() -> None:
 def test_what_a_machine_must_have_follows_from_what_is_asked() -> None:
     """Beside what was said of it."""
     assert make_spec(kind="transcribe", params={"input": "a"}, needs=["heavy"]).needs == ("heavy", "transcribe")
-    assert make_spec(kind="transcribe", params={"input": "a", "engine": "whisper.cpp"}).needs == ("whisper.cpp",)
+    talk = make_spec(kind="transcribe", params={"input": "a", "engine": "whisper.cpp"})
+    assert (talk.needs, talk.max_output_bytes) == (("whisper.cpp",), 8 << 20)
+    assert make_spec(kind="transcribe", params={"input": "a"}, max_output_bytes=9).max_output_bytes == 9
     fast = make_spec(kind="transcode", params={"input": "a", "output": "b", "preset": "fast"}, needs="mac")
     assert fast.needs == ("mac", "ffmpeg")
     assert fast.prefer[0] == "encoder:h264_videotoolbox"

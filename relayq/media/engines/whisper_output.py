@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import queue
 import re
 import subprocess
@@ -25,7 +26,10 @@ _LINE = re.compile(r"\[((?:\d+:)?\d+:\d+\.\d+) --> ((?:\d+:)?\d+:\d+\.\d+)\]\s*(
 def by_program(argv: list[str], result: Path, speech: Speech) -> Iterator[Segment]:
     """Segments as the program prints them. Raises Trouble if it fails."""
     speech.say(f"loading the model {speech.model}")
-    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace")
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}  # or all segments come at the end
+    process = subprocess.Popen(
+        argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, encoding="utf-8", errors="replace"
+    )
     assert process.stdout is not None
     try:
         yield from segments(process.stdout)
