@@ -64,6 +64,9 @@ def job_options(function: F) -> F:
 
 def media_options(function: F) -> F:
     """The options of a job that is no command, as `job_options`; and how the verb is to go on."""
+    function = click.option(
+        "--dry-run", is_flag=True, help="Only say where it would run, machine by machine; run nothing."
+    )(function)
     function = click.option("--detach", is_flag=True, help="Print the job's id and leave it.")(function)
     function = click.option("--id", metavar="ID", help="The job's id: the same id again is the same job.")(function)
     return _with((*_WHERE, *_HOW), function)

@@ -36,13 +36,15 @@ def command(app: App, /, input: str, output: str, id: str | None, detach: bool, 
     --json prints, at the end, one Job with Kept; its "value" has status, output, input_bytes, output_bytes, duration
     (seconds), video_codec, audio_codec, encoder.
     """
-    from relayq.cli.running import stay, submit
+    from relayq.cli.running import foresee, stay, submit
     from relayq.cli.screen import say
     from relayq.spec import make_spec
 
-    app.stands_for_job = True
+    app.stands_for_job = not given["dry_run"]
     params = {"input": input, "output": output} | {name: given[name] for name in ("options", "preset", "codec")}
     spec = make_spec(None, kind="transcode", params=params, **spec_options(given))
+    if given["dry_run"]:
+        return foresee(app, spec, as_json=as_json)
     handle = submit(app, spec, id=id, queue_anyway=given["queue_anyway"])
     if detach:
         say(handle.id)

@@ -35,14 +35,16 @@ def command(
 
     --json prints, at the end, one Job with Kept and its output as "stdout" and "stderr".
     """
-    from relayq.cli.running import stay, submit
+    from relayq.cli.running import foresee, stay, submit
     from relayq.cli.screen import message, say
     from relayq.spec import make_spec
 
-    app.stands_for_job = True
+    app.stands_for_job = not given["dry_run"]
     params = {"input": file, "output": output}
     params |= {name: given[name] for name in ("format", "language", "model", "engine")}
     spec = make_spec(None, kind="transcribe", params=params, **spec_options(given))
+    if given["dry_run"]:
+        return foresee(app, spec, as_json=as_json)
     handle = submit(app, spec, id=id, queue_anyway=given["queue_anyway"])
     if detach:
         say(handle.id)

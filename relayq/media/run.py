@@ -6,10 +6,10 @@ import errno
 import json
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
-from relayq.media import transcode, transcribe
 from relayq.media.trouble import Stopped, Trouble, shown
 
 FAILED = 1
@@ -19,7 +19,7 @@ def main(request: str) -> int:
     """The exit code."""
     signal.signal(signal.SIGTERM, _stop)
     asked = json.loads(Path(request).read_text("utf-8"))
-    do = {"transcode": transcode.run, "transcribe": transcribe.run}[asked["kind"]]
+    do = import_module(f"relayq.media.{asked['kind']}").run
     try:
         do(asked, Path(request).parent)
     except Trouble as trouble:
