@@ -15,6 +15,7 @@ FORMATS = ("txt", "srt", "vtt", "json")
 #: What turns speech into text, in the order in which a machine that has several uses them.
 ENGINES = ("mlx-whisper", "whisper.cpp", "faster-whisper", "openai-whisper", "pocketsphinx")
 MODEL = "base"
+CAN_TRANSCODE = "transcode"  #: the capability of a machine with an ffmpeg, on PATH or in a package
 CAN_TRANSCRIBE = "transcribe"  #: the capability of a machine with any engine
 TRANSCRIPT_BYTES = 8 << 20  #: kept of its output, if nothing else is said: it is the value, even that of a whole day
 #: By codec, the encoders of hardware, the fastest first.
@@ -67,7 +68,8 @@ CHECKS: Mapping[str, Callable[[Mapping[str, Any]], None]] = {
 def needs(kind: str, params: Mapping[str, Any]) -> tuple[str, ...]:
     """What a machine must have for this, whatever else is said of it."""
     if kind == "transcode":
-        return ("ffmpeg",)
+        own = params.get("codec") == "h265" and params.get("preset") in (None, PRESETS[0])
+        return (CAN_TRANSCODE, "encoder:libx265") if own else (CAN_TRANSCODE,)
     return (params.get("engine") or CAN_TRANSCRIBE,) if kind == "transcribe" else ()
 
 

@@ -9,5 +9,5 @@ from relayq.model import JobSpec
 def advice(spec: JobSpec) -> str:
     """A sentence; empty for a command, of which its owner knows more than we."""
     if spec.kind == "transcode":
-        return "Install ffmpeg there: apt install ffmpeg; on a Mac: brew install ffmpeg"
+        return "Install ffmpeg there: apt install ffmpeg; on a Mac: brew install ffmpeg; or: pip install imageio-ffmpeg"
     return how_to_install(spec.params.get("engine")) if spec.kind == "transcribe" else ""

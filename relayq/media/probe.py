@@ -21,16 +21,17 @@ class Facts:
 
 
 def find_ffmpeg() -> str | None:
-    """ffmpeg on PATH, else the one that the package imageio-ffmpeg carries."""
-    if found := shutil.which("ffmpeg"):
-        return found
+    """ffmpeg on PATH, else the one that a package carries."""
+    return shutil.which("ffmpeg") or carried_ffmpeg()
+
+
+def carried_ffmpeg() -> str | None:
+    """The one in the package imageio-ffmpeg (`pip install 'relayq[ffmpeg]'`)."""
     try:
         import imageio_ffmpeg
-    except ImportError:
-        return None
-    try:
+
         return str(imageio_ffmpeg.get_ffmpeg_exe())
-    except RuntimeError:
+    except (ImportError, RuntimeError):
         return None
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from relayq.media.probe import carried_ffmpeg
 from relayq.model import Capability
+from relayq.params import CAN_TRANSCODE
 from relayq.probes.look import Look
 
 #: Encoders worth trying: of the processor, then of Apple, Nvidia, Intel and AMD (VAAPI), and the Raspberry Pi.
@@ -25,15 +27,21 @@ VAAPI_DEVICE = "/dev/dri/renderD128"
 
 
 def probe(look: Look) -> Iterator[Capability]:
-    """`ffmpeg` with its version, and `encoder:NAME` for each that it lists."""
-    if (program := look.which("ffmpeg")) is None:
+    """`ffmpeg` with its version, `transcode`, and `encoder:NAME` for each that it lists.
+
+    Where none is on PATH, the one that a package carries can transcode; commands do not find it.
+    """
+    program = look.which("ffmpeg")
+    if program is not None:
+        said = look.run(program, "-hide_banner", "-version")
+        version = re.match(r"ffmpeg version n?(\S+)", said.out)
+        if said.code != 0 or version is None:
+            yield Capability(name="ffmpeg", works=False, why_not=said.complaint)
+            return
+        yield Capability(name="ffmpeg", version=version[1])
+    elif (program := carried_ffmpeg()) is None:
         return
-    said = look.run(program, "-hide_banner", "-version")
-    version = re.match(r"ffmpeg version n?(\S+)", said.out)
-    if said.code != 0 or version is None:
-        yield Capability(name="ffmpeg", works=False, why_not=said.complaint)
-        return
-    yield Capability(name="ffmpeg", version=version[1])
+    yield Capability(name=CAN_TRANSCODE)
     listed = look.run(program, "-hide_banner", "-encoders").out
     for encoder in ENCODERS:
         if re.search(rf"^ *V\S+ {encoder} ", listed, re.MULTILINE):

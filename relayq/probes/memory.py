@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import relayq
+from relayq.media.probe import carried_ffmpeg
 from relayq.model import Capability
+from relayq.params import CAN_TRANSCODE
 from relayq.probes import transcription
 from relayq.probes.look import Look
 from relayq.probes.programs import PROGRAMS
@@ -51,7 +53,8 @@ class Memory:
         except (KeyError, TypeError, AttributeError):
             pass
         programs = [Capability(name=program) for program in ("ffmpeg", *PROGRAMS) if look.which(program)]
-        return (*programs, *transcription.engines_found()), False
+        transcodes = [Capability(name=CAN_TRANSCODE)] if look.which("ffmpeg") or carried_ffmpeg() else []
+        return (*programs, *transcodes, *transcription.engines_found()), False
 
     def _kept(self) -> dict[str, Any]:
         try:

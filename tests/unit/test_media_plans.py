@@ -141,8 +141,10 @@ def test_what_a_machine_must_have_follows_from_what_is_asked() -> None:
     assert (talk.needs, talk.max_output_bytes) == (("whisper.cpp",), 8 << 20)
     assert make_spec(kind="transcribe", params={"input": "a"}, max_output_bytes=9).max_output_bytes == 9
     fast = make_spec(kind="transcode", params={"input": "a", "output": "b", "preset": "fast"}, needs="mac")
-    assert fast.needs == ("mac", "ffmpeg")
+    assert fast.needs == ("mac", "transcode")
     assert fast.prefer[0] == "encoder:h264_videotoolbox"
+    h265 = make_spec(kind="transcode", params={"input": "a", "output": "b", "codec": "h265"})
+    assert h265.needs == ("transcode", "encoder:libx265")
     assert make_spec(kind="transcode", params={"input": "a", "output": "b"}, prefer=["nas"]).prefer == ("nas",)
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from relayq import probes
+from relayq.media import engines
 from relayq.model import Capability
-from relayq.probes import docker, ffmpeg, machine, programs
+from relayq.probes import docker, ffmpeg, machine, memory, programs
 from relayq.probes.look import Look, run
 from relayq.probes.memory import Memory
 
@@ -45,7 +46,11 @@ class Bin:
 
 
 @pytest.fixture
-def bin(tmp_path: Path) -> Bin:
+def bin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bin:
+    """No package of this Python carries an ffmpeg or an engine, either."""
+    for module in (ffmpeg, memory):
+        monkeypatch.setattr(module, "carried_ffmpeg", lambda: None)
+    monkeypatch.setattr(engines, "found", lambda: ())
     folder = tmp_path / "bin"
     folder.mkdir()
     for program in ("sleep", "sh"):
@@ -59,6 +64,7 @@ def test_a_listed_encoder_that_fails_is_found_with_the_reason(bin: Bin, monkeypa
     bin.add("ffmpeg", FFMPEG)
     assert list(ffmpeg.probe(bin.look())) == [
         Capability(name="ffmpeg", version="7.1-static"),
+        Capability(name="transcode"),
         Capability(name="encoder:libx264"),
         Capability(name="encoder:h264_videotoolbox", works=False, why_not="it did not end within 0.5 s"),
         Capability(name="encoder:h264_nvenc", works=False, why_not="Cannot load libcuda.so.1"),
@@ -73,6 +79,17 @@ def test_the_real_ffmpeg_encodes_a_picture_with_libx264() -> None:
     assert found["encoder:libx264"].works, found
     assert found["encoder:libx265"].works, found
     assert all(each.works or each.why_not for each in found.values())
+
+
+def test_the_ffmpeg_of_a_package_can_transcode(bin: Bin, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But is none that commands find."""
+    carried = bin.folder / "ffmpeg-linux-v7.1"
+    carried.write_text(FFMPEG)
+    carried.chmod(0o755)
+    monkeypatch.setattr(ffmpeg, "carried_ffmpeg", lambda: str(carried))
+    monkeypatch.setattr(Look.run, "__kwdefaults__", {"timeout": 0.5})
+    names = [each.name for each in ffmpeg.probe(bin.look()) if each.works]
+    assert names == ["transcode", "encoder:libx264"]
 
 
 def test_a_machine_without_ffmpeg_has_no_encoders(bin: Bin) -> None:
@@ -150,7 +167,7 @@ def gpu(look: Look) -> list[Capability]:
 def test_what_was_found_is_known_at_the_next_start_if_no_program_changed(bin: Bin, tmp_path: Path) -> None:
     """Else only what is there, untried: a new ffmpeg may have lost an encoder."""
     memory, program = Memory(tmp_path), bin.add("ffmpeg", FFMPEG)
-    untried = ((Capability(name="ffmpeg"),), False)
+    untried = ((Capability(name="ffmpeg"), Capability(name="transcode")), False)
     assert memory.recall(bin.look()) == untried
     look = bin.look("my-tool")
     found = (Capability(name="ffmpeg", version="7.1"), Capability(name="encoder:x", works=False, why_not="no"))
