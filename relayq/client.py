@@ -314,19 +314,15 @@ def submit_served(store: Store, batch: Sequence[NewJob], inbox: str | None = Non
         for lane in unserved.lanes:
             able = [worker for worker in workers if placement.eligible(worker, lane)]
             if not able and placement.requirement(lane) != (None, ()):
+                from relayq.kinds.advice import advised
+
                 spec = next(new.spec for new in batch if new.lane == lane)
-                raise NoSuchWorker(_advised(placement.refusal(workers, lane), spec)) from None
+                raise NoSuchWorker(advised(placement.refusal(workers, lane), spec)) from None
             for worker in able:
                 store.serve(worker.name, [lane], all=False, lacks={lane: placement.rule_lacks(worker, lane)})
         # A rule alone is no requirement: such a job waits for the first worker, as any other does.
         batch = [replace(new, anyway=new.anyway or new.lane in unserved.lanes) for new in batch]
         return store.submit(batch, inbox=inbox)
-
-
-def _advised(refusal: str, spec: JobSpec) -> str:
-    from relayq.kinds.advice import advice
-
-    return f"{refusal}. {advice(spec)}" if advice(spec) else refusal
 
 
 def open_store(settings: Settings, *, timeout: float = 4.0) -> Store:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from relayq import lifecycle, monitoring
+from relayq.kinds.advice import advised
 from relayq.model import JobSpec, WorkerState
 from relayq.placement import in_turn, place, refusal, requirement
 
@@ -30,7 +31,7 @@ def foresee(spec: JobSpec, lane: str, workers: Sequence[WorkerState], now: float
     explained = monitoring.explain(lifecycle.submitted("it", spec, lane, now=now, place=now), workers, now)
     able = place(lane, workers, now).able
     refused = not able and requirement(lane) != (None, ())
-    sentence = refusal([w.info for w in workers], lane) if refused else explained.sentence
+    sentence = advised(refusal([w.info for w in workers], lane), spec) if refused else explained.sentence
     return Forecast(
         lane=lane,
         sentence=sentence.replace("it is about to", "it would", 1).replace("it waits", "it would wait", 1),

@@ -255,3 +255,26 @@ def test_a_command_with_a_rule_is_never_refused(line: Line) -> None:
     assert line.claim().job
     empty = Line()
     assert submitted(empty, "--", "ffmpeg -i a b").lane == "with:ffmpeg first:heavy"
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["transcribe", "talk.mp3"], "python3 -m pip install faster-whisper"),
+        (["transcribe", "--engine", "whisper.cpp", "talk.mp3"], "brew install whisper-cpp"),
+        (["transcode", "a.mov", "b.mp4"], "apt install ffmpeg"),
+    ],
+)
+def test_what_no_machine_can_do_is_refused_with_what_to_install(line: Line, argv: list[str], words: str) -> None:
+    """Also by a dry run; with --queue-anyway it waits for somebody who does."""
+    refused = line(*argv)
+    assert refused.exit_code == 255
+    assert "no worker can run this job: it needs" in refused.stderr
+    assert words in refused.stderr
+    told = line(argv[0], "--dry-run", *argv[1:])
+    assert told.exit_code == 1
+    assert words in told.stdout
+    queued = line(argv[0], "--queue-anyway", "--detach", *argv[1:])
+    assert queued.exit_code == 0
+    [job] = line.store.page()
+    assert job.id == queued.stdout.strip()
