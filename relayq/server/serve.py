@@ -19,6 +19,8 @@ log = logging.getLogger("relayq.server")
 
 LOOPBACK = "127.0.0.1"
 LOOK_EVERY = 5.0  #: seconds between two looks at the Tailscale address
+SEND_BUFFER = 128 << 10  #: bytes the system keeps for a client
+SILENCE = 20.0  #: seconds after which a client that takes nothing is cut off
 STOP_PATIENCE = 3.0  #: seconds for answers on their way
 
 
@@ -69,6 +71,7 @@ class Server:
     def _listen(self, address: str) -> None:
         listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _bound(listener)
         try:
             listener.bind((address, self._port))
         except OSError as error:
@@ -92,6 +95,13 @@ class Server:
         server.should_exit = True
         await task
         log.info("no longer listening on %s", address)
+
+
+def _bound(listener: socket.socket) -> None:
+    """What a client that does not read may cost; its connections inherit it."""
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux: also for what was closed and cannot be sent
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(SILENCE * 1000))
 
 
 async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:

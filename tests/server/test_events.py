@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import httpx
+import pytest
 
+from relayq.server import events
 from tests.acceptance.conftest import Fleet
 from tests.conftest import wait_until
 from tests.server.conftest import Server
@@ -30,12 +33,12 @@ def test_the_overview_comes_at_once_and_after_changes(server: Server, fleet: Fle
     fleet.start("w")
     client = server.client()
     with client.stream("GET", "/api/v1/events") as response:
-        events = told(response)
-        name, first = next(events)
+        stream = told(response)
+        name, first = next(stream)
         assert (name, first["counts"]["succeeded"]) == ("overview", 0)
         client.post("/api/v1/jobs", json={"command": "true"})
         began = time.monotonic()
-        assert next(data for name, data in events if name == "overview" and data["counts"]["succeeded"])
+        assert next(data for name, data in stream if name == "overview" and data["counts"]["succeeded"])
         assert time.monotonic() - began < 5
 
 
@@ -64,13 +67,13 @@ def test_a_stream_ends_with_its_session(server: Server) -> None:
     """Who is signed out is not told any more."""
     client = server.client()
     with client.stream("GET", "/api/v1/events") as response:
-        events = told(response)
-        next(events)
+        stream = told(response)
+        next(stream)
         other = server.client()
         other.cookies, other.headers["X-CSRF-Token"] = client.cookies, client.headers["X-CSRF-Token"]
         assert other.post("/logout").status_code == 204
         began = time.monotonic()
-        assert list(events) is not None
+        assert list(stream) is not None
         assert time.monotonic() - began < 20
 
 
@@ -78,12 +81,40 @@ def test_a_broker_that_is_away_is_told(server: Server, fleet: Fleet, admin: Any)
     """Old data is never shown as fresh."""
     client = server.client()
     with client.stream("GET", "/api/v1/events") as response:
-        events = told(response)
-        next(events)
+        stream = told(response)
+        next(stream)
         admin.execute_command("ACL", "SETUSER", "default", "off")
         try:
             admin.execute_command("CLIENT", "KILL", "USER", "default")
-            assert next(data for name, data in events if name == "trouble")["error"]
+            assert next(data for name, data in stream if name == "trouble")["error"]
         finally:
             admin.execute_command("ACL", "SETUSER", "default", "on")
     wait_until(lambda: client.get("/api/v1/overview").json()["broker"]["online"], 10)
+
+
+def test_a_client_that_does_not_read_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept for it; it comes back and is told everything anew."""
+    monkeypatch.setattr(events, "SLOW", 0.05)
+    sent: list[Any] = []
+    ended: list[bool] = []
+
+    async def frames() -> AsyncGenerator[bytes, None]:
+        try:
+            while True:
+                yield b"event: ping\ndata: {}\n\n"
+        finally:
+            ended.append(True)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if len(sent) == 3:
+            await asyncio.sleep(3600)
+
+    async def look() -> None:
+        body = frames()
+        await asyncio.wait_for(events.EventStream(body).stream_response(send), 10)
+        await body.aclose()
+
+    asyncio.run(look())
+    assert len(sent) == 3
+    assert ended == [True]
