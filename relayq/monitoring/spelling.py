@@ -9,6 +9,7 @@ from typing import Any
 from relayq.model import JobSpec
 
 _DEFAULTS = JobSpec()
+_POSITIONAL = {"transcode": ("input", "output"), "transcribe": ("input",)}  #: parameters that stand without a name
 _CLI = {  # field → option
     "on": "--on",
     "cwd": "--cwd",
@@ -54,11 +55,12 @@ def as_cli(spec: JobSpec) -> str:
 
 def as_python(spec: JobSpec) -> str:
     """An expression after `from relayq import job` (and `import os`, if it has environment variables)."""
-    if spec.kind == "transcode":
-        params = spec.params
-        first = [repr(params.get("input")), repr(params.get("output"))]
-        first += [f"options={params['options']!r}"] if params.get("options") else []
-        call, skipped = "job.transcode", {"kind", "params"}
+    if spec.kind != "command":
+        positional = _POSITIONAL.get(spec.kind, ())
+        first = [repr(spec.params.get(name)) for name in positional]
+        others = {name: value for name, value in spec.params.items() if name not in positional and value is not None}
+        first += [f"{name}={value!r}" for name, value in others.items()]
+        call, skipped = f"job.{spec.kind}", {"kind", "params"}
     else:
         command = spec.command
         first = [repr(list(command) if isinstance(command, tuple) else command)] if command is not None else []
