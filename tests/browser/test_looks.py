@@ -42,7 +42,7 @@ def busy(shared: Stage) -> dict[str, str]:
     return {
         "home": "/", "job": f"/jobs/{ended[0].id}", "running": f"/jobs/{running[0].id}", "history": "/jobs",
         "submit": "/submit", "machine": "/machines/mac-mini", "add": "/add", "login": "/login",
-        "nothing": "/jobs?q=zebra",
+        "nothing": "/jobs?q=zebra", "pausing": "/", "keys": "/",
     }  # fmt: skip
 
 
@@ -60,21 +60,29 @@ def test_every_page_fits_and_is_accessible(stage: Stage, busy: dict[str, str], w
     """Nothing scrolls sideways; axe finds nothing serious: contrast, names, roles, focus order."""
     wrong: list[str] = []
     page = stage.visit(size=SIZES[width], theme=theme)
-    axe = AXE.read_text("utf-8")
     for name, path in busy.items():
         page.goto(path)
         settled(page)
+        if name == "pausing":
+            page.locator(".machine", has_text="rpi4-worker").get_by_role("button", name="Pause").click()
+        if name == "keys":
+            page.keyboard.press("?")
         picture(page, f"{name}-{width}-{theme}")
         if page.evaluate("document.documentElement.scrollWidth") > SIZES[width]["width"]:
             wrong.append(f"{name} is wider than {width} px")
-        page.evaluate(axe)
-        found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-        wrong += [
-            f"{name}: {it['id']} ({it['impact']}): {[node['html'][:120] for node in it['nodes'][:3]]}"
-            for it in found["violations"]
-            if it["impact"] in ("serious", "critical")
-        ]
+        wrong += [f"{name}: {said}" for said in violations(page)]
     assert not wrong, "\n".join(wrong)
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds that is serious."""
+    page.evaluate(AXE.read_text("utf-8"))
+    found: dict[str, Any] = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{it['id']} ({it['impact']}): {[node['html'][:120] for node in it['nodes'][:3]]}"
+        for it in found["violations"]
+        if it["impact"] in ("serious", "critical")
+    ]
 
 
 def test_targets_on_a_phone_are_large_enough_to_touch(stage: Stage, busy: dict[str, str]) -> None:

@@ -107,6 +107,20 @@ def test_without_the_server_the_page_is_grey_and_comes_back(stage: Stage) -> Non
     expect(page.locator("#banner")).to_be_hidden()
 
 
+def test_a_page_out_of_sight_lets_go_of_the_server(stage: Stage) -> None:
+    """Browsers allow six connections to a server: forgotten tabs must not take them."""
+    page = stage.visit()
+    turn = """(hidden) => {
+        Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    with page.expect_event("requestfailed", lambda request: "/api/v1/events" in request.url, timeout=20_000):
+        page.evaluate(turn, True)
+    expect(page.locator("#link")).to_have_text(re.compile(r"stale since \d+ s"))
+    page.evaluate(turn, False)
+    expect(page.locator("#link")).to_have_text("live")
+
+
 def test_a_server_that_hangs_is_noticed(stage: Stage) -> None:
     """A link that is there and silent is worse than none: the connection itself never says so."""
     page = stage.visit()

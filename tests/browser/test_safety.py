@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 from playwright.sync_api import expect
@@ -53,6 +55,29 @@ def test_a_link_opens_once(stage: Stage) -> None:
     other = stage.visit("/login", signed_in=False)
     other.goto(link)
     expect(other.locator("#refusal")).to_contain_text("used up")
+
+
+def test_relayq_dashboard_prints_a_link_that_opens(stage: Stage) -> None:
+    """The way in for who sits at the broker's machine."""
+    argv = [sys.executable, "-m", "relayq", "dashboard", "--print"]
+    printed = subprocess.run(argv, env=stage.server.env, capture_output=True, text=True, check=True).stdout.strip()
+    page = stage.visit("/login", signed_in=False)
+    page.goto(re.sub(r"//[^/]+/", f"//{stage.server.url.partition('//')[2]}/", printed))
+    page.wait_for_url(f"{stage.server.url}/")
+    expect(page.locator("#link")).to_have_text("live")
+
+
+@pytest.mark.tolerates("403|429")
+def test_who_guesses_has_to_wait(stage: Stage) -> None:
+    """Nobody tries tokens for long, and the page says how long to wait."""
+    page = stage.visit("/login", signed_in=False)
+    for number in range(6):
+        page.get_by_label("Token").fill(f"guess {number}")
+        with page.expect_response("**/login"):
+            page.get_by_role("button", name="Log in").click()
+    expect(page.locator("#refusal")).to_contain_text(re.compile(r"too many wrong tokens.* in \d+ s"))
+    stage.server.end()  # which remembers it
+    stage.server.start()
 
 
 @pytest.mark.tolerates("40[0-9]")

@@ -16,9 +16,14 @@ export function home({ go }) {
     view() {
       const seen = link.overview;
       if (!seen) return skeleton();
-      return [h("h1", { class: "sentence" }, seen.sentence), machines(seen, go), jobs(seen, go)];
+      return [h("h1", { class: "sentence" }, unbroken(seen.sentence)), machines(seen, go), jobs(seen, go)];
     },
   };
+}
+
+// A name with a hyphen is one word, also at the end of a line.
+function unbroken(sentence) {
+  return sentence.split(/(\S*-\S*)/).map((part, at) => (at % 2 && part.length < 24 ? h("span", { class: "unbroken" }, part) : part));
 }
 
 function machines(seen, go) {

@@ -41,12 +41,12 @@ function why(machine) {
 function strain(machine) {
   const known = (value) => value !== null && value !== undefined;
   const meter = (label, value) =>
-    known(value) ? h("div", { class: "meter" }, h("dt", {}, label), h("dd", {}, `${Math.round(value * 100)} %`), bar(value, `${label} of ${machine.name}`, value > 0.9 ? "fail" : value > 0.75 ? "wait" : "")) : null;
-  const figure = (label, text, tone = "") => h("div", { class: `meter figure ${tone}` }, h("dt", {}, label), h("dd", {}, text));
+    known(value) ? h("div", { class: "meter" }, h("dt", {}, label), h("dd", {}, h("span", {}, `${Math.round(value * 100)} %`), bar(value, `${label} of ${machine.name}`, value > 0.9 ? "fail" : value > 0.75 ? "wait" : ""))) : null;
+  const figure = (label, text, tone = "") => h("div", { class: `meter figure ${tone}` }, h("dt", {}, label), h("dd", {}, h("span", {}, text)));
   return h(
     "dl",
     { class: "strain" },
-    h("div", { class: "meter" }, h("dt", {}, "Slots"), h("dd", {}, `${machine.running} of ${machine.slots}`), slots(machine)),
+    h("div", { class: "meter" }, h("dt", {}, "Slots"), h("dd", {}, h("span", {}, `${machine.running} of ${machine.slots}`), slots(machine))),
     meter("CPU", machine.cpu),
     meter("Memory", machine.memory),
     meter("Disk", machine.disk),
