@@ -76,6 +76,11 @@ def late_after(floor: float = LEASE_FLOOR) -> float:
     return floor * 3 / 15
 
 
+def ring_patience(floor: float = LEASE_FLOOR) -> float:
+    """Seconds that heavy machines leave light work to a light one that has been rung for it (1 s)."""
+    return floor / 15
+
+
 def outage_after(floor: float = LEASE_FLOOR) -> float:
     """Seconds without any pulse after which a new epoch counts them as an outage, in which no job waited (5 s)."""
     return floor * 5 / 15

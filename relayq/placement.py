@@ -157,9 +157,17 @@ def _verdict(worker: WorkerState, lane: str, workers: Sequence[WorkerState], now
 
 def turn(worker: WorkerInfo, lane: str, prefer: Sequence[str], free: int) -> tuple[int, int, int, str]:
     """The order in which idle workers are rung, lower first: wishes, light machines for light work, most free slots."""
-    liked = sum(1 for word in prefer if word == worker.name or word in worker.offers)
-    heavy = ("heavy" in worker.labels) - ("light" in worker.labels)
-    return -liked, 0 if read_lane(lane).rule != Rule() else heavy, -free, worker.name
+    return -liked(worker, prefer), heaviness(worker, lane), -free, worker.name
+
+
+def liked(worker: WorkerInfo, prefer: Sequence[str]) -> int:
+    """How many of the wished-for words a worker is, or has."""
+    return sum(1 for word in prefer if word == worker.name or word in worker.offers)
+
+
+def heaviness(worker: WorkerInfo, lane: str) -> int:
+    """1 of a heavy machine, −1 of a light one; 0 for all if a rule says where the jobs of this lane go."""
+    return 0 if read_lane(lane).rule != Rule() else ("heavy" in worker.labels) - ("light" in worker.labels)
 
 
 def in_turn(workers: Iterable[WorkerState], lane: str, prefer: Sequence[str]) -> list[WorkerState]:

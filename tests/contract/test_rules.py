@@ -220,3 +220,33 @@ def test_endless_important_work_does_not_starve_what_waits(priority: int, lanes:
     for job in home.bench.store.get([id for id in home.waited if id != "patient"]):
         assert job is not None
         assert job.submitted_at <= patient.submitted_at + worth
+
+
+def test_light_work_is_left_to_a_light_machine_that_has_just_been_rung_for_it(bench: Bench) -> None:
+    """A heavy one that has finished a job does not snatch it; what the light one has no room for it takes at once."""
+    mac, rpi = pair(bench, slots=2)
+    bench.submit("video", command="ffmpeg -i a b")
+    held = bench.claim("mac", mac)
+    assert held is not None
+    bench.submit("log", command="grep x log")
+    answer = bench.store.finish("mac", mac, held.held, DONE, next_nonce="n")
+    assert answer.next is None
+    bench.submit("wish", command="grep x log", prefer=("heavy",), priority=10)
+    claim = bench.claim("mac", mac)
+    assert claim is not None
+    assert claim.job.id == "wish"
+    bench.submit("two", command="grep x log")
+    bench.submit("three", command="grep x log")
+    claim = bench.claim("mac", mac)
+    assert claim is not None  # three jobs wait, and the light machine has two slots
+    claims = [bench.claim("rpi", rpi) for _ in range(3)]
+    assert [each.job.id for each in claims if each] == ["two", "three"]
+
+
+def test_a_light_machine_that_does_not_answer_its_ring_is_waited_for_a_second_only(bench: Bench) -> None:
+    """Rings may be lost: nobody idles for that."""
+    mac, _ = pair(bench)
+    bench.submit("log", command="grep x log")
+    assert bench.claim("mac", mac) is None
+    bench.clock.now += 1
+    assert bench.claim("mac", mac) is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from relayq import lifecycle
+from relayq import lifecycle, placement
 from relayq.errors import InvalidTransition
 from relayq.lifecycle import Abandoned, Claimed
 from relayq.model import Attempt, Held, Job, State
@@ -27,15 +27,22 @@ class Claims(Timers):
         if self._settling(worker, now):
             return None
         self._pass_time(now)
+        left: set[str] = set()  #: lanes of light work that is left to a lighter machine
         while not worker.resting(now) and len(self._holding(name)) < worker.info.slots:
-            candidates = [job for job in self._jobs.values() if self._claimable(job, worker, now)]
+            jobs = (job for job in self._jobs.values() if job.lane not in left)
+            candidates = [job for job in jobs if self._claimable(job, worker, now)]
             if not candidates:
+                worker.rung_at = None
                 return None
             # Of a waiting and an offered job with the same place in line, the waiting one goes first.
             best = min(candidates, key=lambda job: (job.order, job.state is State.RUNNING))
+            if best.state is State.QUEUED and self._leaves(worker, best, now):
+                left.add(best.lane)
+                continue
             after = lifecycle.apply(Claimed(name, nonce), best, now)
             self._save(after)
             if after.state is State.RUNNING:
+                worker.rung_at = None
                 number = after.attempts[-1].number
                 self._output.pop((after.id, number - 2), None)
                 self._leases[after.id] = now + self.lease_floor
@@ -53,6 +60,25 @@ class Claims(Timers):
             return job.not_before is None
         attempt = job.attempt
         return job.state is State.RUNNING and attempt is not None and self._offered_to(attempt, worker, now)
+
+    def _leaves(self, worker: Worker, job: Job, now: float) -> bool:
+        """Whether lighter machines have just been rung, and have room for all light work that waits."""
+        mine = placement.heaviness(worker.info, job.lane)
+        if placement.liked(worker.info, job.spec.prefer):
+            return False
+        lighter = [
+            w
+            for w in self._servers(job.lane)
+            if w.rung_at is not None
+            and abs(now - w.rung_at) < lifecycle.ring_patience(self.lease_floor)
+            and self._online(w, now)
+            and not w.resting(now)
+            and placement.heaviness(w.info, job.lane) < mine
+        ]
+        room = sum(max(0, w.info.slots - len(self._holding(w.info.name))) for w in lighter)
+        lanes = set().union(*(w.lanes for w in lighter))
+        waiting = (j for j in self._jobs.values() if j.state is State.QUEUED and j.not_before is None)
+        return sum(1 for j in waiting if j.lane in lanes) <= room and bool(lighter)
 
     def _offered_to(self, attempt: Attempt, worker: Worker, now: float) -> bool:
         """Only after unbroken contact for as long as that attempt's term."""
@@ -76,5 +102,7 @@ class Claims(Timers):
         free = worker.info.slots - len(self._holding(worker.info.name))
         if worker.resting(now) or free <= 0 or not waiting or self._settling(worker, now):
             return False
-        worker.rings += max(0, min(waiting, free) - worker.rings)
+        if (missing := min(waiting, free) - worker.rings) > 0:
+            worker.rings += missing
+            worker.rung_at = now if worker.rung_at is None else worker.rung_at
         return True

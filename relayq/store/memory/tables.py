@@ -25,6 +25,7 @@ class Worker:
     lanes: set[str] = field(default_factory=set)
     lacks: dict[str, int] = field(default_factory=dict)  #: lane → what it lacks of its rule
     rings: int = 0  #: waiting in its queue
+    rung_at: float | None = None  #: the ring it has not answered yet
     load: float | None = None
     readings: Readings = Readings()  # noqa: RUF009 (frozen)
     beats: dict[int, float] = field(default_factory=dict)  #: quarter hour → seconds it was there
@@ -177,7 +178,9 @@ class Tables:
             if self._online(w, now) and not w.resting(now) and self._free(w) > 0 and not self._held_off(w, lane, now)
         ]
         if free:
-            min(free, key=lambda w: placement.turn(w.info, lane, prefer, self._free(w))).rings += 1
+            first = min(free, key=lambda w: placement.turn(w.info, lane, prefer, self._free(w)))
+            first.rings += 1
+            first.rung_at = now if first.rung_at is None else first.rung_at
 
     def _held_off(self, worker: Worker, lane: str, now: float) -> bool:
         """Whether a rule lets others go before this worker."""

@@ -52,7 +52,7 @@ class WorkerCalls(Claims):
                 new.paused, new.quarantined = there.paused, there.quarantined
                 new.misstarts, new.left_out = there.misstarts, there.left_out
                 new.readings, new.beats, new.known_since = there.readings, there.beats, there.known_since
-                new.reprobe = there.reprobe
+                new.reprobe, new.rung_at = there.reprobe, there.rung_at
             self._workers[info.name] = new
             adopted: dict[str, Held] = {}  # of two attempts at one job the later may have superseded the earlier
             for held in running:

@@ -84,6 +84,28 @@ local function begin_next(j, worker, nonce)
   return {call('HGET', K .. 'job:' .. j.id, 'spec'), doc, tostring(LEASE_FLOOR)}
 end
 
+-- Whether lighter machines have just been rung, and have room for all light work that waits: then it is left to them. A
+-- wish for this worker comes before that.
+local function leaves(w, lane, j)
+  local mine = heaviness(w, lane)
+  if preference(w, j.prefer) > 0 then return false end
+  local room, waiting, seen = nil, 0, {}
+  for _, name in ipairs(mine > -1 and not has_rule(lane) and call('SMEMBERS', K .. 'servers:' .. lane) or {}) do
+    local rung = call('HGET', K .. 'worker:' .. name, 'rung_at')
+    if rung and math.abs(T - tonumber(rung)) < LEASE_FLOOR / 15 then
+      local other = worker_named(name)
+      if other.online and not other.resting and heaviness(other, lane) < mine then
+        room = (room or 0) + math.max(0, free_slots(other))
+        for _, served in ipairs(call('SMEMBERS', K .. 'serves:' .. name)) do
+          if not seen[served] then waiting = waiting + call('ZCARD', K .. 'lane:' .. served) end
+          seen[served] = true
+        end
+      end
+    end
+  end
+  return room and waiting <= room
+end
+
 -- The best job this worker may run now, or nil.
 local function claim(w, nonce)
   if settling(w) then return nil end
@@ -96,9 +118,17 @@ local function claim(w, nonce)
     if lost and (not id or lost_order < o) then
       if supersede(lost) then return begin_next(lost, w.name, nonce) end
     elseif id then
-      call('ZREM', K .. 'lane:' .. lane, id)
       local j = load(id)
-      if j and j.state == 'queued' then return begin_next(j, w.name, nonce) end
+      if j and j.state == 'queued' and leaves(w, lane, j) then
+        local others = {}
+        for _, each in ipairs(lanes) do
+          if each ~= lane then others[#others + 1] = each end
+        end
+        lanes = others
+      else
+        call('ZREM', K .. 'lane:' .. lane, id)
+        if j and j.state == 'queued' then return begin_next(j, w.name, nonce) end
+      end
     else
       answered(w.name)
       return nil
