@@ -28,6 +28,7 @@ class Site:
         self.url = lab.hub.serve(folder)
         self.wheel = f"{self.url}/{wheel.name}"
         self.vm = vm
+        self.lines: list[str] = []  #: that `token` gave
         vm.install_tailscale()
 
     # ── installing ──
@@ -42,7 +43,8 @@ class Site:
 
     def token(self, *options: str) -> str:
         """The line that `relayq token new` prints."""
-        return str(self.relayq("token", "new", *options)["line"])
+        self.lines.append(str(self.relayq("token", "new", *options)["line"]))
+        return self.lines[-1]
 
     def join(self, node: Node, line: str, *options: str, check: bool = True, timeout: float = 600.0) -> Done:
         """Paste the line on a node."""

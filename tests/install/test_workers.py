@@ -54,11 +54,13 @@ class TestThreeNodes:
 
     def test_a_used_up_or_wrong_token_lets_nobody_in(self, site: Site, mac: Node) -> None:
         """With the sentence that says what to do."""
-        line = site.token("--name", "spare")
-        wrong = line.replace("RELAYQ_TOKEN=", "RELAYQ_TOKEN=x")
-        done = site.join(mac, wrong, check=False)
-        assert done.returncode != 0
-        assert "relayq token new" in done.stderr
+        used, wrong = site.lines[0], site.token("--name", "spare").replace("RELAYQ_TOKEN=", "RELAYQ_TOKEN=x")
+        for line in (used, wrong):
+            done = site.join(mac, line, check=False)
+            assert done.returncode != 0
+            assert "unknown, used up or too old" in done.stderr
+            assert "relayq token new" in done.stderr
+        assert set(site.workers()) == {"rpi"}
 
     def test_a_taken_name_is_refused(self, site: Site, mac: Node) -> None:
         """Two machines must not be one."""
