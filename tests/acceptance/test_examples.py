@@ -10,6 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from relayq.config import load
+from relayq.model import JobSpec
+from relayq.routes import lane_of
+from relayq.spec import make_spec
+
 from .conftest import Fleet
 from .test_media import film, say
 
@@ -79,3 +84,41 @@ def test_what_usage_says_of_media_runs(crew: Fleet, tmp_path: Path, section: str
     for handle in crew.client.store.page(limit=10):
         crew.client.get(handle.id).result(timeout=60)
     assert [name for name in made if not (tmp_path / name).exists()] == []
+
+
+def test_right_machine(crew: Fleet, tmp_path: Path) -> None:
+    """What it foresees is what happens; what no machine has is refused with what is missing."""
+    done = example(crew, "right_machine.py", "echo light work", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "it would start on rpi4-worker",
+        "  rpi4-worker could run it now",
+        "  mac-mini could run it now",
+        "rpi4-worker: light work",
+    ]
+    heavy = example(crew, "right_machine.py", "ffmpeg -version", cwd=tmp_path)
+    assert "it would start on mac-mini" in heavy.stdout
+    assert "mac-mini: ffmpeg version" in heavy.stdout
+    refused = example(crew, "right_machine.py", "--needs", "memory>=9T", "true", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "refused: no worker can run this job: it needs memory>=9T" in refused.stderr
+
+
+def test_the_rules_in_usage_are_read_as_they_stand(tmp_path: Path) -> None:
+    """The block in USAGE.md is a config.yml."""
+    usage = (ROOT / "USAGE.md").read_text("utf-8")
+    [block] = re.findall(r"```yaml\n(routes:.*?)```", usage, re.DOTALL)
+    (tmp_path / "config.yml").write_text(block)
+    routes = load({"RELAYQ_HOME": str(tmp_path)}).routes
+    lanes = {c: lane_of(JobSpec(command=c), routes) for c in ("render-x", "make all", "ffmpeg -i a", "whisper a")}
+    assert lanes == {
+        "render-x": "with:blender+memory>=8G first:heavy",
+        "make all": "first:fast-disk",
+        "ffmpeg -i a": "any",
+        "whisper a": "with:whisper first:heavy",
+    }
+    needs = re.search(r"\| `needs`(.*\n\|)+.*\n", usage)
+    assert needs is not None
+    words = [word for line in needs[0].splitlines()[2:] for word in re.findall(r"`([^`]+)`", line.split("|")[1])]
+    assert len(words) > 12
+    assert make_spec("true", needs=words).needs == tuple(words)
