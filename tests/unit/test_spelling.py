@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from relayq.kinds.specs import media_spec
 
 from relayq.cli.app import cli
 from relayq.client import Client
 from relayq.config import Settings
-from relayq.kinds.specs import media_spec
 from relayq.model import JobSpec
 from relayq.monitoring import as_cli, as_python
 from relayq.spec import make_spec
