@@ -9,12 +9,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from relayq.errors import BadSpec
-from relayq.kinds.specs import media_spec
 from relayq.model import JobSpec
-from relayq.params import CHECKS
 from relayq.spec import make_spec
 
-MEDIA = frozenset(CHECKS)  #: kinds whose needs follow from what is asked
 Seconds = Annotated[float, Field(ge=0, lt=1e10)]
 
 
@@ -56,8 +53,6 @@ class NewJob(BaseModel):
         given = self.model_dump(exclude={"command", "argv", "queue_anyway", "id", "stdin_base64"})
         if self.stdin_base64 is not None:
             given["stdin"] = _bytes(self.stdin_base64)
-        if self.kind in MEDIA and self.command is None and self.argv is None:
-            return media_spec(given.pop("kind"), given.pop("params") or {}, **given)
         return make_spec(self.argv if self.argv is not None else self.command, **given)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -11,11 +10,10 @@ from fastapi import APIRouter, Path, Query
 
 from relayq.client import new_id, submit_served
 from relayq.errors import BadSpec, InvalidTransition, RelayqError, UnknownJob
-from relayq.kinds.specs import advising
 from relayq.model import Job, JobSpec, State
 from relayq.monitoring import JobDetails, JobRow, details, job_rows
 from relayq.routes import lane_of
-from relayq.server.asked import MEDIA, NewJob
+from relayq.server.asked import NewJob
 from relayq.server.index import Wanted, row_number
 from relayq.server.tools import Tools, ToolsOf
 from relayq.spec import ID, check_id
@@ -125,8 +123,7 @@ def job_details(tools: Tools, id: str) -> JobDetails:
 
 def _queue(tools: Tools, id: str, spec: JobSpec, *, anyway: bool = False, retry_of: str | None = None) -> JobRef:
     new = Submission(id=id, spec=spec, lane=lane_of(spec, tools.settings.routes), anyway=anyway, retry_of=retry_of)
-    with advising(spec) if spec.kind in MEDIA else nullcontext():
-        [job] = submit_served(tools.store, [new])
+    [job] = submit_served(tools.store, [new])
     return JobRef(job.id)
 
 

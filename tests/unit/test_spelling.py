@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from relayq.kinds.specs import media_spec
 
 from relayq.cli.app import cli
 from relayq.client import Client
@@ -33,8 +32,8 @@ COMMANDS = [
     make_spec(script="#!/bin/sh\necho 'a script'\n"),
 ]
 MEDIA = [
-    media_spec("transcode", {"input": "a.mov", "output": "it's.mp4", "preset": "fast"}, timeout=60),
-    media_spec("transcribe", {"input": "talk.mp3", "language": "de"}),
+    make_spec(kind="transcode", params={"input": "a.mov", "output": "it's.mp4", "preset": "fast"}, timeout=60),
+    make_spec(kind="transcribe", params={"input": "talk.mp3", "language": "de"}),
 ]
 
 
