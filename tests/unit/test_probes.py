@@ -14,9 +14,10 @@ import pytest
 from relayq import probes
 from relayq.media import engines
 from relayq.model import Capability
-from relayq.probes import docker, ffmpeg, machine, memory, programs
+from relayq.probes import docker, ffmpeg, machine, memory, programs, transcription
 from relayq.probes.look import Look, run
 from relayq.probes.memory import Memory
+from relayq.requirements import trouble
 
 FFMPEG = """#!/bin/sh
 case "$*" in
@@ -199,3 +200,40 @@ def test_a_mac_tells_its_model() -> None:
     )
     assert machine._mac_model(profile) == "Mac mini (Apple M2)"
     assert machine._mac_model("") is None
+
+
+def test_models_on_disk_are_told_by_the_names_they_are_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As each engine keeps them; where there is nothing, nothing is told."""
+    cache, hub = tmp_path / "cache", tmp_path / "hf" / "hub"
+    for folder in (
+        hub / "models--Systran--faster-whisper-base.en",
+        hub / "models--mlx-community--whisper-small-mlx",
+        hub / "models--mlx-community--whisper-large-v3-turbo",
+        hub / "models--somebody--else",
+        cache / "whisper",
+        tmp_path / "ggml",
+    ):
+        folder.mkdir(parents=True)
+    (cache / "whisper" / "medium.pt").touch()
+    (tmp_path / "ggml" / "ggml-tiny.bin").touch()
+    (tmp_path / "ggml" / "README").touch()
+    monkeypatch.setenv("WHISPER_CPP_MODELS", str(tmp_path / "ggml"))
+    env = {"XDG_CACHE_HOME": str(cache), "HF_HOME": str(tmp_path / "hf")}
+    assert transcription.models("faster-whisper", env) == ["base.en"]
+    assert transcription.models("mlx-whisper", env) == ["large-v3-turbo", "small"]
+    assert transcription.models("openai-whisper", env) == ["medium"]
+    assert "tiny" in transcription.models("whisper.cpp", env)
+    assert transcription.models("faster-whisper", {"HF_HUB_CACHE": str(tmp_path / "nowhere")}) == []
+
+
+def test_engines_are_found_with_their_versions_and_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And any engine is enough to transcribe."""
+    monkeypatch.setattr("relayq.media.engines.found", lambda: ("whisper.cpp", "pocketsphinx", "transcribe"))
+    monkeypatch.setenv("WHISPER_CPP_MODELS", str(tmp_path))
+    (tmp_path / "ggml-base.bin").touch()
+    found = {each.name: each.version for each in transcription.probe(Look())}
+    assert {"whisper.cpp", "whisper.cpp:base", "pocketsphinx", "transcribe"} <= set(found)
+    assert found["whisper.cpp"] is None
+    assert all(trouble(name) is None for name in found)  # so that jobs can ask for them
