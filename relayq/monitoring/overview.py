@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from relayq.config import mask
 from relayq.errors import BrokerUnavailable
-from relayq.model import ENDED, Job, State, WorkerState
+from relayq.model import Job, State, WorkerState
 from relayq.monitoring.explaining import absence
 from relayq.monitoring.machines import Machine, machine
 from relayq.monitoring.rows import JobRow, job_rows
@@ -63,7 +63,7 @@ def overview(store: Store, url: str | None = None, heartbeats: Heartbeats | None
     counts = store.counts()
     running = store.page(states=[State.RUNNING], limit=RUNNING) if counts[State.RUNNING] else []
     waiting = store.page(states=[State.QUEUED], limit=WAITING, oldest=True) if counts[State.QUEUED] else []
-    last = sorted(store.page(states=sorted(ENDED), limit=LAST), key=lambda job: -(job.ended_at or 0))
+    last = store.lately(LAST)
     rows = job_rows([*running, *waiting, *last], workers, now)
     return Overview(
         now=now,

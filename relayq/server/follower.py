@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from relayq.errors import BrokerUnavailable
@@ -57,16 +58,31 @@ class Follower(threading.Thread):
                     self._tell_away(error)
                 self._over.wait(AGAIN)
                 continue
+            except Exception:
+                log.exception("the store's events cannot be read")  # of a newer release, perhaps
+                self._over.wait(READ)
+                continue
             if away:
                 log.info("broker back")
                 away = False
                 self._tell_away(None)
-            for listener in self._listeners if events else ():
-                try:
-                    listener.heard(events, cursor)
-                except Exception:
-                    log.exception("events were not taken in by %s", type(listener).__name__)
+            if events:
+                self._tell(events, cursor)
+
+    def _tell(self, events: Sequence[Event], cursor: str) -> None:
+        for listener in self._listeners:
+            with self._going_on(listener):
+                listener.heard(events, cursor)
 
     def _tell_away(self, error: BrokerUnavailable | None) -> None:
         for listener in self._listeners:
-            listener.away(error)
+            with self._going_on(listener):
+                listener.away(error)
+
+    @contextmanager
+    def _going_on(self, listener: Listener) -> Iterator[None]:
+        """One that fails must not keep the others from hearing."""
+        try:
+            yield
+        except Exception:
+            log.exception("events were not taken in by %s", type(listener).__name__)

@@ -18,8 +18,8 @@ from typing import Any
 from relayq.model import Job, State
 
 VERSION = 1  #: of the tables; another makes the file anew
-BLOCK = 2000  #: rows looked at in one go
-BUDGET = 0.12  #: seconds a search may look; then it says how far it came
+BLOCK = 1000  #: rows looked at in one go
+BUDGET = 0.1  #: seconds a search may look; then it says how far it came
 MOST_TEXT = 2000  #: characters of a job that can be searched for
 
 _STATES = {state: number for number, state in enumerate(State)}
@@ -138,20 +138,16 @@ class Index:
         """At most `limit` jobs; perhaps fewer although there are more, if they are rare: then go on from `below`."""
         give_up = time.monotonic() + BUDGET
         with closing(self._connect(read_only=True)) as reader:
-            below, low = _range(wanted)
             ids: list[str] = []
-            while True:
-                block = _candidates(reader, wanted, below, low)
-                if block:
-                    fitting = _fitting(reader, wanted, block, limit - len(ids))
-                    ids += [id for _, id in fitting]
-                    if len(ids) == limit:
-                        return Found(tuple(ids), fitting[-1][0])
-                    below = block[-1]
-                if len(block) < BLOCK:
-                    return Found(tuple(ids), None)
-                if time.monotonic() > give_up:
-                    return Found(tuple(ids), below)
+            candidates = _candidates(reader, wanted, *_range(wanted))
+            while block := [row[0] for row in candidates.fetchmany(BLOCK)]:
+                fitting = _fitting(reader, wanted, block, limit - len(ids))
+                ids += [id for _, id in fitting]
+                if len(ids) == limit:
+                    return Found(tuple(ids), fitting[-1][0])
+                if len(block) == BLOCK and time.monotonic() > give_up:
+                    return Found(tuple(ids), block[-1])
+            return Found(tuple(ids), None)
 
     # ── underneath ──
 
@@ -223,8 +219,8 @@ def _range(wanted: Wanted) -> tuple[int, int]:
     return min(below), 0 if wanted.since is None else row_number(wanted.since)
 
 
-def _candidates(reader: sqlite3.Connection, wanted: Wanted, below: int, low: int) -> list[int]:
-    """The next rows that one index names, newest first: of what is likely to be rarest."""
+def _candidates(reader: sqlite3.Connection, wanted: Wanted, below: int, low: int) -> sqlite3.Cursor:
+    """The rows that one index names, newest first: of what is likely to be rarest. They are found as they are read."""
     match = _match(wanted.words)
     first: list[Any]
     if match is not None:
@@ -238,7 +234,7 @@ def _candidates(reader: sqlite3.Connection, wanted: Wanted, below: int, low: int
         sql, first = _by("state"), [_STATES[wanted.states[0]]]
     else:
         sql, first = "SELECT n FROM jobs WHERE n < ? AND n >= ? ORDER BY n DESC", []
-    return [row[0] for row in reader.execute(f"{sql} LIMIT {BLOCK}", [*first, below, low])]
+    return reader.execute(sql, [*first, below, low])
 
 
 def _by(column: str) -> str:

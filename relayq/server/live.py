@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -20,6 +21,8 @@ from relayq.model import Event
 from relayq.monitoring import Overview, overview
 from relayq.monitoring.overview import Heartbeats
 from relayq.store import Store
+
+log = logging.getLogger("relayq.server")
 
 EVERY = 0.25  #: seconds between two frames at least
 BEATS = 15.0  #: seconds until the heartbeats of the day are asked for again
@@ -126,6 +129,9 @@ class Live:
             seen = overview(self._store, self._url, self._beats)
             return event("overview", _OVERVIEW.dump_json(seen))
         except BrokerUnavailable as error:
+            return trouble(error)
+        except Exception as error:  # whoever looks must not take silence for peace
+            log.exception("the overview cannot be made")
             return trouble(error)
 
 

@@ -261,6 +261,10 @@ class Store(Protocol):
         """
         ...
 
+    def lately(self, limit: int = 20) -> list[Job]:
+        """The jobs that ended last (a hundred are known), newest first."""
+        ...
+
     def counts(self) -> Mapping[State, int]:
         """How many jobs are in each state."""
         ...

@@ -322,6 +322,9 @@ class RedisStore:
         answer = self._call("page", worker or "", below, after, limit, "1" if oldest else "", *states)
         return [codec.job_from_texts(spec, doc) for spec, doc in _rows(answer, 2)]
 
+    def lately(self, limit: int = 20) -> list[Job]:
+        return [codec.job_from_texts(spec, doc) for spec, doc in _rows(self._call("lately", limit), 2)]
+
     def counts(self) -> Mapping[State, int]:
         answer = self._call("counts")
         return {State(state.decode()): int(n) for state, n in zip(answer[::2], answer[1::2], strict=True)}

@@ -203,8 +203,8 @@ def test_every_key_of_a_finished_job_expires_and_its_record_is_small(redis_url: 
     assert all(store._redis.ttl(key) > 0 for key in jobs[:200])
     kept = {key.decode().removeprefix("relayq:") for key in store._redis.scan_iter("relayq:*") if b":job:" not in key}
     assert kept <= {
-        "schema", "place", "ids", "state:succeeded", "ran:w", "lanes", "lanes:version", "servers:any", "serves:w",
-        "workers", "worker:w", "events", "epoch",
+        "schema", "place", "ids", "lately", "state:succeeded", "ran:w", "lanes", "lanes:version", "servers:any",
+        "serves:w", "workers", "worker:w", "events", "epoch",
     }  # fmt: skip
     store.close()
 

@@ -801,6 +801,24 @@ def test_old_jobs_go_and_their_output_first(bench: Bench) -> None:
     assert len(bench.store.output("b").chunks) == 1
 
 
+def test_the_last_to_end_is_the_first_to_be_told(bench: Bench) -> None:
+    """Whenever it was submitted."""
+    inc = bench.worker()
+    bench.submit("old")
+    bench.submit("new")
+    claims = [bench.claim("w", inc), bench.claim("w", inc)]
+    for claim in reversed(claims):
+        assert claim is not None
+        bench.clock.now += 1
+        bench.store.finish("w", inc, claim.held, DONE)
+    assert [job.id for job in bench.store.lately()] == ["old", "new"]
+    assert [job.id for job in bench.store.lately(1)] == ["old"]
+    for n in range(150):
+        bench.submit(f"j{n}")
+        bench.store.cancel(f"j{n}")
+    assert [job.id for job in bench.store.lately(200)] == [f"j{n}" for n in range(149, 49, -1)]
+
+
 def test_events_tell_every_change(bench: Bench) -> None:
     """The server's index is fed by them."""
     inc = bench.worker()

@@ -138,6 +138,10 @@ class MemoryStore(WorkerCalls):
             ]
         return sorted(jobs, key=lambda job: job.place, reverse=not oldest)[:limit]
 
+    def lately(self, limit: int = 20) -> list[Job]:
+        with self._lock:
+            return [self._jobs[id] for id in self._lately[:limit] if id in self._jobs]
+
     def counts(self) -> Mapping[State, int]:
         with self._lock:
             return {state: sum(1 for job in self._jobs.values() if job.state is state) for state in State}

@@ -78,6 +78,7 @@ class Tables:
         self._inboxes: dict[str, list[Change]] = defaultdict(list)
         self._events: list[Event] = []
         self._replies: dict[str, float] = {}
+        self._lately: list[str] = []  #: jobs that ended last, newest first
         self._patience: dict[str, float] = {}  #: waiting job → end of its queue_timeout
         self._epoch = 0
         self._pulse_at: float | None = None
@@ -127,6 +128,7 @@ class Tables:
         if job.state is State.QUEUED and job.attempts and job.not_before is None:
             self._ring(job.lane, job.spec.prefer)
         if job.state.ended:
+            self._lately = [job.id, *self._lately[:99]]
             if job.celery_id:
                 self._replies[job.id] = job.ended_at or 0.0
             last = self._output.get((job.id, job.attempt.number)) if job.attempt else None

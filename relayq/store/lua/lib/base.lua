@@ -9,6 +9,7 @@
 --                               head pieces, tail bytes, tail pieces dropped}
 --   ids                zset     every job id, score 0: found by prefix
 --   state:STATE        zset     job id → place
+--   lately             list     ids of the hundred jobs that ended last, newest first
 --   ran:WORKER         zset     job id → place, of jobs that worker has claimed
 --   lane:LANE          zset     claimable job id → order
 --   lanes              set      every lane; lanes:version counts its changes

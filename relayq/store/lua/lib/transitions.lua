@@ -31,6 +31,8 @@ local function end_job(j, state, reason, message)
   end
   if kept > 0 then call('ZADD', K .. 'outputs', T, id .. ':' .. a.number .. ':' .. string.format('%d', kept)) end
   if j.celery_id then call('ZADD', K .. 'replies', T, id) end
+  call('LPUSH', K .. 'lately', id)
+  call('LTRIM', K .. 'lately', 0, 99)
   announce(j)
   local watchers = call('HKEYS', K .. 'watch:' .. id)
   if #watchers > 0 then call('DEL', K .. 'watch:' .. id) end
