@@ -27,6 +27,20 @@ function fill(element, props, children) {
   return element;
 }
 
+/** An element that is only made (by `make`) if the one with its key was made from other data. */
+export function lazy(tag, key, data, make) {
+  const stub = h(tag, { key, "data-lazy": true });
+  stub.from = JSON.stringify(data);
+  stub.make = make;
+  return stub;
+}
+
+function made(stub) {
+  const element = stub.make();
+  element.from = stub.from;
+  return element;
+}
+
 /** Make the children of `from` like those of `to`, keeping focus, scrolling and whatever is marked data-keep. */
 export function morphInto(from, to) {
   const keyed = new Map();
@@ -35,7 +49,8 @@ export function morphInto(from, to) {
   for (const next of [...to.childNodes]) {
     const match = partner(next, at, keyed);
     if (!match) {
-      from.insertBefore(next, at);
+      for (const stub of next.querySelectorAll?.("[data-lazy]") ?? []) stub.replaceWith(made(stub));
+      from.insertBefore(next.make ? made(next) : next, at);
       continue;
     }
     if (match === at) at = at.nextSibling;
@@ -60,7 +75,9 @@ function morph(from, to) {
     if (from.data !== to.data) from.data = to.data;
     return;
   }
-  if (from.dataset.keep !== undefined) return;
+  if (from.dataset.keep !== undefined || (to.make && from.from === to.from)) return;
+  if (to.make) to = made(to);
+  from.from = to.from;
   for (const { name } of [...from.attributes]) {
     if (!to.hasAttribute(name) && name !== "open" && name !== "style") from.removeAttribute(name);
   }

@@ -1,7 +1,7 @@
 // A machine as a card: its state, its strain, what it can do, its last day, and the buttons.
 
 import { post } from "./api.js";
-import { h, svg } from "./dom.js";
+import { h, lazy, svg } from "./dom.js";
 import { icon } from "./icons.js";
 import { machinePath } from "./rows.js";
 import { machineState } from "./states.js";
@@ -10,6 +10,11 @@ import { ask, badge, bar, button, field, notice } from "./ui.js";
 
 /** The card. */
 export function machineCard(machine, heading = "h3") {
+  const shown = { ...machine, seen_at: 0, since: 0 }; // without what moves on by itself
+  return lazy("article", `machine-${machine.name}`, shown, () => card(machine, heading));
+}
+
+function card(machine, heading) {
   const [glyph, tone] = machineState(machine.state);
   const name = h("a", { href: machinePath(machine.name) }, machine.name);
   return h(
