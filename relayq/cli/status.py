@@ -46,9 +46,10 @@ def command(app: App, as_json: bool) -> int:
     failure: BrokerUnavailable | None = None
     running: list[dict[str, Any]] = []
     waiting: list[dict[str, Any]] = []
+    now = 0.0
     try:
         seen = Snapshot(app.store)
-        status, running, waiting = seen.status(), _running(seen), _waiting(seen)
+        now, status, running, waiting = seen.now, seen.status(), _running(seen), _waiting(seen)
     except BrokerUnavailable as error:
         failure, status = error, away(error)
     data = {
@@ -63,7 +64,7 @@ def command(app: App, as_json: bool) -> int:
     if as_json:
         say_json(data)
     else:
-        _show(data)
+        _show(data, now)
     if failure is None:
         return 0
     message(str(failure))
@@ -91,7 +92,7 @@ def _waiting(seen: Snapshot) -> list[dict[str, Any]]:
     return list(reasons.values())
 
 
-def _show(data: dict[str, Any]) -> None:
+def _show(data: dict[str, Any], now: float) -> None:
     from relayq.cli.screen import say
     from relayq.cli.workers import say_workers
 
@@ -105,7 +106,7 @@ def _show(data: dict[str, Any]) -> None:
     say(f"jobs     {', '.join(f'{jobs[state]} {state}' for state in jobs if jobs[state]) or 'none yet'}")
     say("")
     say_workers(data["workers"])
-    _show_progress(data["running"])
+    _show_running(data["running"], now)
     for number, reason in enumerate(data["waiting"]):
         if number == 0:
             say("")
@@ -116,16 +117,21 @@ def _show(data: dict[str, Any]) -> None:
         say(f"{reason['sentence']}{more}")
 
 
-def _show_progress(running: list[dict[str, Any]]) -> None:
-    """Of the jobs that say how far they are."""
+def _show_running(running: list[dict[str, Any]], now: float) -> None:
+    """What runs where, for how long, and how far it says it is."""
     from relayq.cli.screen import say, say_table
+    from relayq.monitoring import duration
     from relayq.progress import Progress
 
-    said = [(job, Progress(job["progress"], job["progress_message"])) for job in running]
-    rows = [(job["id"], job["worker"], str(progress), " ".join(job["title"].split())) for job, progress in said]
-    rows = [row for row in rows if row[2]]
-    if rows:
-        say("")
-        say_table([("JOB", "WORKER", "PROGRESS", "WHAT"), *rows[:REASONS]], names=(0, 1))
-    if len(rows) > REASONS:
-        say(f"and {len(rows) - REASONS} more. See: relayq list --state running")
+    if not running:
+        return
+    rows = [("RUNNING", "WORKER", "FOR", "PROGRESS", "WHAT")]
+    for job in running[:REASONS]:
+        progress = str(Progress(job["progress"], job["progress_message"]))
+        rows.append(
+            (job["id"], job["worker"], duration(now - job["started_at"]), progress, " ".join(job["title"].split()))
+        )
+    say("")
+    say_table(rows, names=(0, 1))
+    if len(running) > REASONS:
+        say(f"and {len(running) - REASONS} more. See: relayq list --state running")

@@ -39,6 +39,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     return tmp_path
 
 
+def test_status_shows_what_runs_where_and_for_how_long() -> None:
+    """One screen answers what goes on; a job that says nothing of its progress runs as well."""
+    line = Line()
+    line.worker(slots=12)
+    line.submit("a", command="make -j4")
+    line.claim()
+    line.now += 90
+    [row] = [row for row in line("status").stdout.splitlines() if row.startswith("a ")]
+    assert row.split() == ["a", "mac-mini", "90", "s", "make", "-j4"]
+    for number in range(10):
+        line.submit(f"more-{number}")
+        line.claim()
+    assert "and 3 more. See: relayq list --state running" in line("status").stdout
+
+
 def test_status_has_the_promised_keys_and_no_password(line: Line) -> None:
     """The schema of `status --json`."""
     line.submit("a", needs=("cuda",))
