@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +37,12 @@ class Kind:
     plan: Callable[[JobSpec, Machine], Plan]
     #: Of a job that succeeded, from the last line of its stdout; None: its value is its whole stdout.
     value: Callable[[JobSpec, str], Any]
+
+
+def media_plan(request: dict[str, Any], machine: Machine) -> Plan:
+    """A process of `relayq.media` that is asked this, with names in UTF-8 whatever the machine speaks."""
+    argv = (machine.python, "-X", "utf8", "-P", "-m", "relayq.media", "{workspace}/request.json")
+    return Plan(argv=argv, files={"request.json": json.dumps(request)})
 
 
 def get_kind(name: str) -> Kind:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from relayq.kinds import Kind, Machine, Plan
+from relayq.kinds import Kind, Machine, Plan, media_plan
 from relayq.kinds.encoders import candidates
 from relayq.model import JobSpec
 from relayq.params import CODECS, PRESETS
@@ -31,8 +31,7 @@ def plan(spec: JobSpec, machine: Machine) -> Plan:
         "output": spec.params["output"],
         **_asked(spec.params, machine),
     }
-    argv = (machine.python, "-P", "-m", "relayq.media", "{workspace}/request.json")
-    return Plan(argv=argv, files={"request.json": json.dumps(request)})
+    return media_plan(request, machine)
 
 
 def _asked(params: Mapping[str, Any], machine: Machine) -> dict[str, Any]:

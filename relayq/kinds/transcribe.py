@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from relayq.kinds import Kind, Machine, Plan
+from relayq.kinds import Kind, Machine, Plan, media_plan
 from relayq.kinds.transcode import clock
 from relayq.model import JobSpec
 from relayq.params import ENGINES, MODEL, format_of
@@ -26,8 +24,7 @@ def plan(spec: JobSpec, machine: Machine) -> Plan:
         "language": params.get("language"),
         "format": format_of(params),
     }
-    argv = (machine.python, "-P", "-m", "relayq.media", "{workspace}/request.json")
-    return Plan(argv=argv, files={"request.json": json.dumps(request)})
+    return media_plan(request, machine)
 
 
 def engine_for(asked: str | None, language: str | None, machine: Machine) -> str:

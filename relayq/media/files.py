@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -13,13 +14,18 @@ from relayq.media.trouble import Trouble, shown
 from relayq.supervisor.environment import ATTEMPT, JOB_ID
 
 
+def at_home(path: str) -> str:
+    """`~/…` is the home of the worker's user, as it is for the folder of a job; anything else is what it is."""
+    return os.path.expanduser(path) if path.startswith("~/") and not os.path.lexists(path) else path  # noqa: PTH111
+
+
 def check_input(path: str, machine: str) -> int | None:
     """The input's size in bytes; None for what is no single file (an address, numbered pictures). Raises Trouble."""
     file = Path(path)
     try:
         size = file.stat().st_size
     except FileNotFoundError:
-        if is_address(path) or "%" in path:
+        if is_address(path) or re.search(r"%\d*d", path):
             return None
         raise Trouble(f"no such file on {machine}: {shown(path)}") from None
     except OSError as error:
@@ -50,7 +56,7 @@ class Aside:
     With the output go other files that the program writes beside it: the pieces of a stream, numbered pictures.
     """
 
-    def __init__(self, output: str, machine: str, *, input: str | None = None) -> None:
+    def __init__(self, output: str, machine: str, *, input: str) -> None:
         self._target = Path(os.path.realpath(output))  # a link stays one
         self._machine = machine
         folder = self._target.parent
@@ -58,7 +64,7 @@ class Aside:
             raise Trouble(f"no such folder on {machine}: {shown(str(folder))}. Make it first, or name another")
         if self._target.exists() and not self._target.is_file():
             raise Trouble(f"this is no file on {machine} that could be replaced: {shown(output)}")
-        if input is not None and self._target.exists() and Path(input).exists() and self._target.samefile(input):
+        if self._target.exists() and Path(input).exists() and self._target.samefile(input):
             raise Trouble(f"input and output are the same file on {machine}: {shown(output)}. Name another output")
         job = os.environ.get(JOB_ID, str(os.getpid()))
         self._job = f".relayq-{job}-"

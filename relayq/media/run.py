@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
+from relayq.media.files import at_home
 from relayq.media.trouble import Stopped, Trouble, shown
 
 FAILED = 1
@@ -19,6 +20,7 @@ def main(request: str) -> int:
     """The exit code."""
     signal.signal(signal.SIGTERM, _stop)
     asked = json.loads(Path(request).read_text("utf-8"))
+    asked |= {name: at_home(asked[name]) for name in ("input", "output") if asked[name]}
     do = import_module(f"relayq.media.{asked['kind']}").run
     try:
         do(asked, Path(request).parent)

@@ -25,7 +25,9 @@ def run(asked: Mapping[str, Any], workspace: Path) -> None:
     """Do it and print the transcript. Raises Trouble, OSError."""
     check_input(asked["input"], asked["machine"])
     with ExitStack() as stack:
-        aside = stack.enter_context(Aside(asked["output"], asked["machine"])) if asked["output"] else None
+        aside = None
+        if asked["output"]:
+            aside = stack.enter_context(Aside(asked["output"], asked["machine"], input=asked["input"]))
         folder = Path(stack.enter_context(TemporaryDirectory(dir=workspace)))
         telling = Telling()
         speech = Speech(

@@ -40,7 +40,12 @@ class Desk:
 
     def __call__(self, kind: str, *, offers: str = "", **params: Any) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.argv(kind, params, offers), cwd=self.folder, env=self.env, capture_output=True, text=True, check=False
+            self.argv(kind, params, offers),
+            cwd=self.folder,
+            env=self.env,
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
         )
 
     def report(self, **params: Any) -> Any:
@@ -170,6 +175,33 @@ def test_any_name_is_passed_exactly(desk: Desk, name: str) -> None:
     assert (desk.folder / f"whole {name}.mkv").exists()
 
 
+def test_names_are_utf8_whatever_the_machine_speaks(desk: Desk) -> None:
+    """Also in what is said of them."""
+    desk.env |= {
+        "LC_ALL": "de_DE.ISO-8859-1",
+        "LANG": "de_DE.ISO-8859-1",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+    }
+    shutil.copy(desk.folder / "clip.mp4", desk.folder / "日本.mp4")
+    desk.report(input="日本.mp4", output="ü 日本.mkv", options="-c copy")
+    assert (desk.folder / "ü 日本.mkv").exists()
+    assert desk.sentence("transcode", input="語.mp4", output="o.mp4") == "no such file on mac-mini: 語.mp4"
+
+
+def test_a_tilde_is_the_home_of_the_worker(desk: Desk) -> None:
+    """As in the folder of a job; a folder of that name comes first."""
+    (desk.folder / "home").mkdir()
+    shutil.copy(desk.folder / "clip.mp4", desk.folder / "home")
+    desk.env["HOME"] = str(desk.folder / "home")
+    desk.report(input="~/clip.mp4", output="~/out.mkv", options="-c copy")
+    assert (desk.folder / "home" / "out.mkv").exists()
+    assert (
+        desk.sentence("transcode", input="~/no.mp4", output="o.mp4")
+        == f"no such file on mac-mini: {desk.folder}/home/no.mp4"
+    )
+
+
 def test_sound_alone_is_converted_too(desk: Desk) -> None:
     """Into a container for videos, or one of its own."""
     assert desk.report(input="sound.mp3", output="out.mp4")["audio_codec"] == "aac"
@@ -210,6 +242,7 @@ def test_without_ffprobe_the_ffmpeg_of_the_wheel_will_do(desk: Desk) -> None:
 def test_a_missing_input_is_named_with_its_machine(desk: Desk) -> None:
     """Files do not travel: whose file is missing matters."""
     assert desk.sentence("transcode", input="no.mp4", output="o.mp4") == "no such file on mac-mini: no.mp4"
+    assert desk.sentence("transcode", input="50%.mp4", output="o.mp4") == "no such file on mac-mini: 50%.mp4"
     assert (
         desk.sentence("transcribe", offers="pocketsphinx", input="no\nwhere.mp3")
         == 'no such file on mac-mini: "no\\nwhere.mp3"'
@@ -227,6 +260,8 @@ def test_the_input_is_never_written_to(desk: Desk) -> None:
     for name in ("clip.mp4", "./clip.mp4", "hard.mp4", "soft.mp4", str(desk.folder / "clip.mp4")):
         said = desk.sentence("transcode", input="clip.mp4", output=name)
         assert said == f"input and output are the same file on mac-mini: {name}. Name another output"
+    said = desk.sentence("transcribe", offers="pocketsphinx", input="clip.mp4", output="soft.mp4")
+    assert said == "input and output are the same file on mac-mini: soft.mp4. Name another output"
     assert (desk.folder / "clip.mp4").read_bytes() == before
 
 

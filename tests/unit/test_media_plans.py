@@ -26,7 +26,7 @@ def asked(kind: str, params: dict[str, Any], *offers: str) -> dict[str, Any]:
     plan = get_kind(kind).plan(
         make_spec(kind=kind, params=params), Machine(name="mac-mini", offers=frozenset(offers), python="py")
     )
-    assert plan.argv == ("py", "-P", "-m", "relayq.media", "{workspace}/request.json")
+    assert plan.argv == ("py", "-X", "utf8", "-P", "-m", "relayq.media", "{workspace}/request.json")
     told: dict[str, Any] = json.loads(plan.files["request.json"])
     return told
 
