@@ -31,7 +31,8 @@ NARROWEST = 40
 def message(text: str) -> None:
     """One sentence about what goes on, on stderr."""
     try:
-        click.echo(f"relayq: {plain(text, lines=True)}", err=True)
+        # The rest of the line goes, which may be a bar's. (Elsewhere than on a terminal click leaves that out.)
+        click.echo(f"relayq: {plain(text, lines=True)}\x1b[K", err=True)
     except (OSError, ValueError):
         return  # nobody listens; that is no reason to fail
 

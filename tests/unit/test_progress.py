@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayq.cli.bar import Bar, Sieve, drawn
+from relayq.cli.screen import message
 from relayq.progress import Listener, Progress, line_of, parse
 
 
@@ -117,6 +118,17 @@ def test_the_bar_stands_below_the_output(monkeypatch: pytest.MonkeyPatch) -> Non
     bar.end()
     half = "\r[##########..........] 50 %, half\x1b[K\r"
     assert screen.buffer.getvalue().decode() == f"one\ntwo\n{half}\r\x1b[K"  # type: ignore[attr-defined]
+
+
+def test_what_relayq_says_leaves_nothing_of_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is written over it, and may be shorter; into a file it goes as it is."""
+    screen, file = Terminal(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", screen)
+    message("hello")
+    assert screen.buffer.getvalue() == b"relayq: hello\x1b[K\n"  # type: ignore[attr-defined]
+    monkeypatch.setattr(sys, "stderr", file)
+    message("hello")
+    assert file.getvalue() == "relayq: hello\n"
 
 
 def test_the_bar_fits_the_terminal() -> None:
