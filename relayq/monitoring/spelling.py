@@ -28,15 +28,13 @@ _CLI = {  # field → option
 
 def as_cli(spec: JobSpec) -> str:
     """A line for bash or zsh. Environment variables take their values from the shell: they are not told again."""
-    if spec.kind != "command":
-        return f"# in Python: {as_python(spec)}"
-    words = ["relayq", "submit"]
+    words = ["relayq", "submit"] if spec.kind == "command" else ["relayq", spec.kind, "--detach"]
     for name in _given(spec):
         value = getattr(spec, name)
         if name in _CLI:
             words.append(f"{_CLI[name]}={shlex.quote(_plain(value))}")
         elif name in ("needs", "prefer"):
-            words.append(f"--{name}={','.join(value)}")
+            words.append(f"--{name}={shlex.quote(','.join(value))}")
         elif name == "env":
             words += [f'--env {key}="${key}"' if key.isidentifier() else f"--env {shlex.quote(key)}=" for key in value]
         elif name == "freeze":
@@ -44,7 +42,11 @@ def as_cli(spec: JobSpec) -> str:
         elif name in ("script", "stdin"):
             text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
             words.append(f"--{name} <(printf %s {shlex.quote(text)})")
-    if isinstance(spec.command, str):
+    if spec.kind != "command":
+        positional, others = _params(spec)
+        words += [f"--{name}={shlex.quote(str(value))}" for name, value in others.items()]
+        words += ["--", *(shlex.quote(str(value)) for value in positional)]
+    elif isinstance(spec.command, str):
         words += ["--", shlex.quote(spec.command)]
     elif spec.command is not None:
         # A single word after `--` is a text for the shell.
@@ -56,10 +58,8 @@ def as_cli(spec: JobSpec) -> str:
 def as_python(spec: JobSpec) -> str:
     """An expression after `from relayq import job` (and `import os`, if it has environment variables)."""
     if spec.kind != "command":
-        positional = _POSITIONAL.get(spec.kind, ())
-        first = [repr(spec.params.get(name)) for name in positional]
-        others = {name: value for name, value in spec.params.items() if name not in positional and value is not None}
-        first += [f"{name}={value!r}" for name, value in others.items()]
+        positional, others = _params(spec)
+        first = [*map(repr, positional), *(f"{name}={value!r}" for name, value in others.items())]
         call, skipped = f"job.{spec.kind}", {"kind", "params"}
     else:
         command = spec.command
@@ -67,6 +67,13 @@ def as_python(spec: JobSpec) -> str:
         call, skipped = "job.run", {"kind", "params", "command"}
     options = [f"{name}={_python(name, getattr(spec, name))}" for name in _given(spec) if name not in skipped]
     return f"{call}({', '.join([*first, *options])})"
+
+
+def _params(spec: JobSpec) -> tuple[list[Any], dict[str, Any]]:
+    """What stands without a name, and what with one."""
+    first = _POSITIONAL.get(spec.kind, ())
+    others = {name: value for name, value in spec.params.items() if name not in first and value is not None}
+    return [spec.params.get(name) for name in first], others
 
 
 def _given(spec: JobSpec) -> list[str]:

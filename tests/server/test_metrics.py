@@ -57,8 +57,8 @@ def test_a_lost_machine_is_counted(server: Server, fleet: Fleet) -> None:
     fleet.start("w", slots=1)
     fleet.start("x", slots=1)
     client = server.program("prometheus", Scope.READ)
-    job = fleet.client.run("sleep 2; echo there", prefer=["w"])
-    wait_until(lambda: job.job().worker == "w", 10)
-    fleet.workers["w"].lose_power()
-    wait_until(lambda: samples(client).get(("relayq_lease_expirations_total", "w")) == 1, 20)
+    job = fleet.client.run("sleep 2; echo there")
+    lost = str(wait_until(lambda: job.job().worker, 20, fleet.logs))
+    fleet.workers[lost].lose_power()
+    wait_until(lambda: samples(client).get(("relayq_lease_expirations_total", lost)) == 1, 20, fleet.logs)
     assert job.get(timeout=30) == "there\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from relayq.store.memory import MemoryStore
 TYPED = [
     make_spec("echo hello; echo 'it''s' \"$HOME\""),
     make_spec(["printf", "%s\\n", "two words", "$x", "-- --on"]),
-    make_spec("true", on=None, needs=["ffmpeg", "heavy"], prefer=["mac"], name="a <name>", cwd="~/my folder"),
+    make_spec("true", on=None, needs=["ffmpeg", "memory>=4G"], prefer=["mac"], name="a <name>", cwd="~/my folder"),
     make_spec("true", timeout=90.0, queue_timeout=5.5, retries=3, retry_delay=0.25, priority=-5, kill_grace=1.0),
     make_spec("true", on_lost="wait", freeze=False, max_losses=1, max_output_bytes=5000),
     make_spec("env", env={"TOKEN": "secret", "MODE": "x"}),
@@ -55,15 +56,15 @@ def test_a_script_and_input_travel_in_the_line() -> None:
     assert subprocess.run(["bash", "-c", line], capture_output=True, check=True).stdout == spec.stdin
 
 
-def submitted(words: list[str]) -> JobSpec:
-    """What `relayq submit` makes of words."""
+def submitted(words: list[str], verb: Sequence[str] = ("submit",)) -> JobSpec:
+    """What a verb makes of words."""
     from click.testing import CliRunner
 
     from relayq.cli.context import App
 
     store = MemoryStore()
     client = Client(Settings(broker_url="redis://nowhere"), store)
-    result = CliRunner().invoke(cli, ["submit", "--queue-anyway", *words], obj=App(client))
+    result = CliRunner().invoke(cli, [*verb, "--queue-anyway", *words], obj=App(client))
     assert result.exit_code == 0, result.output
     return store.page()[0].spec
 
@@ -83,6 +84,14 @@ def test_the_python_asks_for_the_same(spec: JobSpec, monkeypatch: pytest.MonkeyP
     again = store.page()[0].spec
     # A kind adds its needs itself: to say them again changes nothing.
     assert replace(again, needs=tuple(sorted(set(again.needs)))) == replace(spec, needs=tuple(sorted(set(spec.needs))))
+
+
+@pytest.mark.parametrize("spec", MEDIA, ids=lambda spec: spec.kind)
+def test_kinds_have_verbs_of_their_own(spec: JobSpec) -> None:
+    """Which submit and come back, as `relayq submit` does."""
+    words = shlex.split(as_cli(spec))
+    assert words[:3] == ["relayq", spec.kind, "--detach"]
+    assert submitted([*words[3:]], verb=[spec.kind, "--detach"]) == spec
 
 
 def test_quoting_is_the_shells(monkeypatch: pytest.MonkeyPatch) -> None:
