@@ -46,7 +46,7 @@ def missing() -> str | None:
     """Why no server can be started here; None if one can."""
     if find_spec("fastapi") and find_spec("uvicorn") and find_spec("prometheus_client"):
         return None
-    return f"there is no dashboard, because it needs more packages: {sys.executable} -m pip install 'relayq[server]'"
+    return f"the server and its dashboard need more packages: {sys.executable} -m pip install 'relayq[server]'"
 
 
 def running(home: Path) -> LocalServer | None:

@@ -27,6 +27,11 @@ def command(app: App, port: int | None, addresses: tuple[str, ...], read_only: b
     """
     import asyncio
 
+    from relayq.cli import local_server
+    from relayq.errors import ConfigError
+
+    if why_not := local_server.missing():
+        raise ConfigError(why_not)
     from relayq.server.app import make_app
     from relayq.server.serve import LOOPBACK, BrokerBinding, Server
     from relayq.worker import logfile

@@ -47,6 +47,7 @@ def broker_of(places: Places, effects: Effects, *, purge: bool, home: Path) -> N
             if not effects.dry_run:
                 effects.receipt.units.remove(f"systemd {unit}")
                 effects.receipt.save()
+    effects.remove(places.home / "server")  # an index that is made anew
     kept = [places.home, redis.data_folder(places), home]
     _remove_files(places, effects, keep=kept)
     effects.run(["systemctl", "daemon-reload"], check=False)

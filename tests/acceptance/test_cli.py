@@ -396,6 +396,9 @@ def test_up_without_the_servers_packages_says_how_to_get_them(tmp_path: Path) ->
         assert done.returncode == 0
         assert "pip install 'relayq[server]'" in done.stderr
         assert shell.json("up")["server"] is None
+        alone = shell("server")
+        assert (alone.returncode, alone.stderr.count("\n")) == (2, 1)
+        assert "pip install 'relayq[server]'" in alone.stderr
     finally:
         shell("down")
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import yaml
 from relayq.embedded_wire import ask
 from relayq.errors import SetupError
 from relayq.setup import access, broker
+from relayq.store.access import Access, Scope
 from relayq.store.admin import Admin
 from tests.conftest import free_port
 from tests.unit.setup_stubs import ADDRESS, Machine
@@ -70,6 +72,21 @@ def test_a_machine_becomes_the_broker_and_a_second_run_changes_nothing(machine: 
     assert [line for line in machine.said if line.startswith("  ")] == []
     assert machine.calls() == []
     assert machine.files() == before
+
+
+def test_the_first_run_shows_a_token_for_the_dashboard_once(machine: Machine) -> None:
+    """With which its owner signs in; the broker keeps its hash only."""
+    set_up(machine)
+    [line] = [line for line in machine.said if "sign in with the token" in line]
+    secret = line.rpartition(" ")[2]
+    with closing(Admin(passwords(machine).url("admin", machine.port))) as admin:
+        token = Access(admin).token(secret)
+        assert token is not None
+        assert (token.name, token.scope) == ("owner", Scope.FULL)
+    assert secret not in "".join(machine.files().values())
+    set_up(machine)
+    assert [line for line in machine.said if "sign in with the token" in line] == []
+    assert "relayq dashboard" in machine.said[-2]
 
 
 def test_a_dry_run_shows_all_of_it_and_touches_nothing(machine: Machine) -> None:
