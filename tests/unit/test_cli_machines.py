@@ -327,7 +327,7 @@ def test_worker_names_are_shortened_only_for_want_of_room(line: Line) -> None:
         line.columns = columns
         for verb in ("status", "workers"):
             assert all(name in line(verb).stdout.split() for name in names), (verb, columns)
-    line.submit("j")
+    line.submit("j", prefer=("heavy",))
     line.claim(names[0])
     assert names[0] in line("list").stdout
 
