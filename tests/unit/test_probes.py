@@ -6,7 +6,6 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -152,17 +151,22 @@ def test_a_program_that_hangs_is_killed_with_what_it_started(tmp_path: Path) -> 
     assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
-def test_other_packages_add_probes_by_entry_point(monkeypatch: pytest.MonkeyPatch, bin: Bin) -> None:
-    """Under the group relayq.probes; one that cannot be loaded is passed over."""
-    good = EntryPoint(name="gpu", value="tests.unit.test_probes:gpu", group=probes.GROUP)
-    broken = EntryPoint(name="broken", value="no_such_module:probe", group=probes.GROUP)
-    monkeypatch.setattr(probes, "entry_points", lambda group: [broken, good] if group == "relayq.probes" else [])
-    assert Capability(name="gpu", version="1") in probes.found(bin.look())
-
-
-def gpu(look: Look) -> list[Capability]:
-    """A probe of another package."""
-    return [Capability(name="gpu", version="1")]
+def test_other_packages_add_probes_by_entry_point(
+    monkeypatch: pytest.MonkeyPatch, bin: Bin, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A package as pip leaves it; what cannot be loaded is passed over."""
+    (tmp_path / "gpu_probe.py").write_text(
+        "from relayq.model import Capability\n"
+        "def probe(look):\n"
+        "    yield Capability(name='gpu', version=look.run('sh', '-c', 'echo 550').out.strip())\n"
+    )
+    package = tmp_path / "gpu_probe-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: gpu-probe\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[relayq.probes]\nbroken = no_such_module:probe\ngpu = gpu_probe:probe\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert Capability(name="gpu", version="550") in probes.found(bin.look())
+    assert "the probe broken cannot be loaded" in caplog.text
 
 
 def test_what_was_found_is_known_at_the_next_start_if_no_program_changed(bin: Bin, tmp_path: Path) -> None:
