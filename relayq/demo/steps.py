@@ -67,10 +67,12 @@ def spread(stage: Stage) -> Facts:
 
 
 def transcode(stage: Stage) -> Facts:
-    """A real video becomes smaller on the Mac."""
+    """A real video becomes smaller: on the Mac, where a rule sends ffmpeg though nobody says so."""
     clip, output = ASSETS / "bigbuckbunny.mp4", stage.nodes.folder_of(MAC) / "small.mp4"
     ffmpeg = video.find_ffmpeg()
-    handle = stage.client.run_on_mac(video.shrink(ffmpeg, clip, output), needs=["heavy"], timeout=60)
+    program = stage.nodes.folder_of(MAC) / "ffmpeg"  # by its own name: a wheel's has a longer one
+    program.symlink_to(ffmpeg)
+    handle = stage.client.run(video.shrink(str(program), clip, output), timeout=60)
     follow(stage, handle, 30, lambda: video.progress(handle.logs(stream=1)))
     result = handle.result(5)
     if result.state is not State.SUCCEEDED:
@@ -81,18 +83,23 @@ def transcode(stage: Stage) -> Facts:
         ok=result.worker == MAC.name and whole and (after.codec, after.size) == ("h264", "640x360")
         and after.bytes < before.bytes,
         figures=f"{before.bytes / after.bytes:.1f} times smaller, made on {result.worker}",
-        details=(f"with {ffmpeg}", f"before: {before}", f"after:  {after}"),
+        details=(
+            "nobody said where: a rule sends ffmpeg to machines labelled heavy",
+            f"with {ffmpeg}",
+            f"before: {before}",
+            f"after:  {after}",
+        ),
     )  # fmt: skip
 
 
 def analyse(stage: Stage) -> Facts:
-    """The Pi reads its Pi-hole's log with a script that travels with the job."""
+    """The Pi reads its Pi-hole's log with a script that travels with the job: light work goes to light machines."""
     text, truth = pihole_log.generate()
     log = stage.nodes.folder_of(PI) / "pihole.log"
     log.write_text(text)
     script = (ASSETS / "pihole_report.py").read_bytes()
     argv = [sys.executable, "-", "--json", "--top", str(TOP), str(log)]
-    handle = stage.client.run_on_rpi(argv, stdin=script, needs=["light"], timeout=60)
+    handle = stage.client.run(argv, stdin=script, timeout=60)
     report = json.loads(handle.get(stage.left(20)))
     blocked = sorted(truth.blocked_domains.items(), key=lambda item: (-item[1], item[0]))[:TOP]
     clients = {row["client"]: (row["queries"], row["blocked"]) for row in report["clients"]}
@@ -110,6 +117,7 @@ def analyse(stage: Stage) -> Facts:
         details=(
             f"{report['queries']} queries, {report['blocked_share']:.1%} blocked; "
             f"busiest: {report['busiest_hour']['hour']}, {report['busiest_hour']['queries']} queries",
+            "nobody said where: light work goes to light machines first",
             f"most blocked: {top['domain']}, {top['count']} times",
             f"most asking:  {chatty['client']}, {chatty['queries']} queries, {chatty['blocked_share']:.1%} blocked",
         ),
@@ -133,8 +141,8 @@ def look(stage: Stage) -> Facts:
 STEPS: tuple[tuple[str, str, Callable[[Stage], Facts]], ...] = (
     ("Three nodes come up", "stand-ins on this machine: real processes, each with its own folder", come_up),
     (f"{JOBS} jobs find free slots by themselves", f'job.map(["sleep {NAP}; echo 0", …])', spread),
-    ("The Mac transcodes a video", 'job.run_on_mac(["ffmpeg", "-i", "bigbuckbunny.mp4", …])', transcode),
-    ("The Pi reads its Pi-hole's log", 'job.run_on_rpi(["python3", "-", …, "pihole.log"], stdin=script)', analyse),
+    ("The Mac transcodes a video", 'job.run(["ffmpeg", "-i", "bigbuckbunny.mp4", …])', transcode),
+    ("The Pi reads its Pi-hole's log", 'job.run(["python3", "-", …, "pihole.log"], stdin=script)', analyse),
     ("How the machines are", "job.worker_status()", look),
     (
         "The Mac loses power in the middle of a job",
