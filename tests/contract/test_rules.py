@@ -250,3 +250,19 @@ def test_a_light_machine_that_does_not_answer_its_ring_is_waited_for_a_second_on
     assert bench.claim("mac", mac) is None
     bench.clock.now += 1
     assert bench.claim("mac", mac) is not None
+
+
+def test_a_job_lost_with_the_only_heavy_machine_is_taken_over_after_ten_minutes(bench: Bench) -> None:
+    """A label binds an offered job as it binds a waiting one; nobody waits for ever."""
+    mac, rpi = pair(bench)
+    bench.submit("j", command="ffmpeg -i a b")
+    assert bench.claim("mac", mac) is not None
+    taken, lost_at = None, bench.clock.now
+    while taken is None and bench.clock.now < lost_at + 2 * RECENT:
+        bench.clock.now += 4
+        waiting = bench.store.pulse("rpi", rpi).work_waiting
+        taken = bench.claim("rpi", rpi)
+        assert waiting == (taken is not None)
+    assert taken is not None
+    assert RECENT < bench.clock.now - lost_at <= RECENT + 8
+    assert [attempt.worker for attempt in taken.job.attempts] == ["mac", "rpi"]
