@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from relayq.handle import JobHandle
-from tests.browser.conftest import PHONE, WIDE, Stage, picture
+from tests.acceptance.conftest import Worker
+from tests.browser.conftest import LEASE_FLOOR, PHONE, WIDE, Stage, picture
 
 AXE = Path(__file__).parent / "vendor" / "axe-4.14.1.min.js"
 STATIC = Path(__file__).parents[2] / "relayq" / "server" / "static"
+NO_DOCKER = "the daemon is not there"
 SIZES = {"320": PHONE, "1440": WIDE}
 
 
@@ -21,7 +25,13 @@ SIZES = {"320": PHONE, "1440": WIDE}
 def busy(shared: Stage) -> dict[str, str]:
     """Machines and jobs of every state; the pages to look at, by name."""
     client = shared.client
-    shared.fleet.start("mac-mini", slots=2, labels="mac,heavy", wait=False)
+    tools = shared.folder / "tools"
+    tools.mkdir()
+    (tools / "docker").write_text(f"#!/bin/sh\necho '{NO_DOCKER}' >&2; exit 1\n")
+    (tools / "docker").chmod(0o755)
+    path = {"PATH": f"{tools}:{os.environ['PATH']}"}
+    mac = Worker("mac-mini", shared.folder / "mac-mini", shared.url, 2, "mac,heavy", LEASE_FLOOR, path)
+    shared.fleet.workers["mac-mini"] = mac
     shared.fleet.start("rpi4-worker", slots=4, labels="rpi,light")
     shared.fleet.online("mac-mini")
     loud = (
@@ -83,6 +93,18 @@ def violations(page: Page) -> list[str]:
         for it in found["violations"]
         if it["impact"] in ("serious", "critical")
     ]
+
+
+def test_what_was_found_and_does_not_work_is_struck_out_with_the_reason(stage: Stage, busy: dict[str, str]) -> None:
+    """Who wonders why a machine is not chosen finds it on its page; the home page says only that there is something."""
+    page = stage.visit("/")
+    card = page.locator(".machine", has_text="mac-mini")
+    expect(card.locator(".chip.label", has_text="heavy")).to_be_visible()
+    expect(card.locator("summary")).to_contain_text("not work here")
+    expect(card.locator("s", has_text="docker")).to_be_hidden()
+    page.goto("/machines/mac-mini")
+    expect(page.locator(".chip.broken", has_text="docker")).to_contain_text(NO_DOCKER)
+    expect(page.locator(".chip", has_text="python")).to_contain_text(re.compile(r"python \d+\.\d+"))
 
 
 def test_targets_on_a_phone_are_large_enough_to_touch(stage: Stage, busy: dict[str, str]) -> None:

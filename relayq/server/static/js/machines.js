@@ -24,7 +24,7 @@ function card(machine, heading) {
     h("p", { class: "machine-what" }, kindOf(machine)),
     why(machine),
     strain(machine),
-    capabilities(machine),
+    capabilities(machine, heading === "h1"),
     heartbeats(machine),
     h("footer", { class: "machine-do" }, actions(machine)),
   );
@@ -66,15 +66,27 @@ function slots(machine) {
   return h("span", { class: "pips", "aria-hidden": "true" }, Array.from({ length: machine.slots }, pip));
 }
 
-function capabilities(machine) {
-  const labels = (machine.labels ?? []).map((label) => h("li", { class: "chip label" }, label));
-  const found = (machine.capabilities ?? []).map((it) => {
-    const name = [h("span", {}, it.name), it.version ? h("span", { class: "chip-version" }, it.version) : null];
-    if (it.works !== false) return h("li", { class: "chip" }, name);
-    const said = it.why_not ?? "its test failed";
-    return h("li", { class: "chip broken", title: said }, h("s", {}, name), h("span", { class: "chip-why" }, said));
-  });
-  return h("ul", { class: "chips", "aria-label": `what ${machine.name} offers` }, labels, found);
+function capabilities(machine, whole) {
+  const found = machine.capabilities ?? [];
+  const working = found.filter((it) => it.works !== false);
+  const broken = found.filter((it) => it.works === false);
+  return [
+    h("ul", { class: "chips", "aria-label": `what ${machine.name} offers` }, (machine.labels ?? []).map((label) => h("li", { class: "chip label" }, label)), working.map((it) => h("li", { class: "chip" }, named(it)))),
+    broken.length
+      ? h(
+          "details",
+          { class: "broken-chips", open: whole },
+          h("summary", {}, `${broken.length} more found that ${broken.length === 1 ? "does" : "do"} not work here`),
+          h("ul", { class: "chips", "aria-label": `what does not work on ${machine.name}` }, broken.map((it) => h("li", { class: "chip broken" }, h("s", {}, named(it)), h("span", { class: "chip-why" }, it.why_not ?? "its test failed")))),
+        )
+      : null,
+  ];
+}
+
+// encoder:libx264 with its kind less loud than its name.
+function named({ name, version }) {
+  const [, kind, rest] = /^(?:([^:]+:))?(.*)$/.exec(name);
+  return [h("span", {}, kind ? h("span", { class: "chip-version" }, kind) : null, rest), version ? [" ", h("span", { class: "chip-version" }, version)] : null];
 }
 
 /** The last 24 hours in quarter hours, as one drawing. */
