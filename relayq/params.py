@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
@@ -74,7 +75,10 @@ def needs(kind: str, params: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def preferred(kind: str, params: Mapping[str, Any]) -> tuple[str, ...]:
-    """What to choose first, if nothing is said: for "fast" machines with the hardware. (Heavy ones by a route.)"""
+    """What to choose first, if nothing is said: hardware for "fast", a model on the disk. (Heavy ones by a route.)"""
+    model = str(params.get("model") or MODEL)
+    if kind == "transcribe" and re.fullmatch(r"[A-Za-z0-9._-]{1,32}", model):
+        return tuple(f"{engine}:{model}" for engine in ENGINES if params.get("engine") in (None, engine))
     if kind != "transcode" or params.get("preset") != "fast":
         return ()
     return tuple(f"encoder:{name}" for name in HARDWARE[params.get("codec") or CODECS[0]])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from relayq.kinds import Kind, Machine, Plan, media_plan
 from relayq.kinds.transcode import clock
 from relayq.model import JobSpec
@@ -9,6 +12,7 @@ from relayq.params import ENGINES, MODEL, format_of
 from relayq.progress import Progress
 
 ENGLISH_ONLY = frozenset({"pocketsphinx"})
+FETCHES_NOTHING = frozenset({"whisper.cpp"})  #: its owner fetches models
 
 
 def plan(spec: JobSpec, machine: Machine) -> Plan:
@@ -19,7 +23,7 @@ def plan(spec: JobSpec, machine: Machine) -> Plan:
         "machine": machine.name,
         "input": params["input"],
         "output": params.get("output"),
-        "engine": engine_for(params.get("engine"), params.get("language"), machine),
+        "engine": engine_for(params, machine),
         "model": params.get("model") or MODEL,
         "language": params.get("language"),
         "format": format_of(params),
@@ -27,17 +31,24 @@ def plan(spec: JobSpec, machine: Machine) -> Plan:
     return media_plan(request, machine)
 
 
-def engine_for(asked: str | None, language: str | None, machine: Machine) -> str:
+def engine_for(params: Mapping[str, Any], machine: Machine) -> str:
     """The engine asked for, or the best that is there and speaks the language. Raises ValueError."""
+    asked, language = params.get("engine"), (params.get("language") or "en").split("-")[0].lower()
     there = [name for name in ENGINES if name in machine.offers and asked in (None, name)]
     if not there:
-        what = asked or "nothing that turns speech into text"
-        has = f"has no {what}" if asked else f"has {what}"
+        has = f"has no {asked}" if asked else "has nothing that turns speech into text"
         raise ValueError(f"{machine.name} {has}. {how_to_install(asked, machine.python)}")
-    able = [name for name in there if name not in ENGLISH_ONLY or (language or "en").split("-")[0] in ("en", "english")]
+    able = [name for name in there if name not in ENGLISH_ONLY or language in ("en", "english")]
     if not able:
         raise ValueError(f"{there[0]} only knows English. {how_to_install(None, machine.python)}")
-    return able[0]
+    model = params.get("model") or MODEL
+    return min(able, key=lambda name: _lacks_its_model(name, model, machine))
+
+
+def _lacks_its_model(engine: str, model: str, machine: Machine) -> bool:
+    """Whether the engine would have to fetch a model and cannot."""
+    names = {model, "large-v3-turbo"} if model == "turbo" else {model}
+    return engine in FETCHES_NOTHING and "/" not in model and not any(f"{engine}:{n}" in machine.offers for n in names)
 
 
 def how_to_install(engine: str | None = None, python: str = "python3") -> str:

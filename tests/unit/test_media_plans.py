@@ -126,6 +126,10 @@ def test_the_engine_is_the_best_that_is_there() -> None:
     assert engine({"pocketsphinx", "faster-whisper"}) == "faster-whisper"
     assert engine({"pocketsphinx", "faster-whisper"}, engine="pocketsphinx") == "pocketsphinx"
     assert engine({"pocketsphinx"}, language="en") == "pocketsphinx"
+    assert engine({"whisper.cpp", "faster-whisper"}) == "faster-whisper"  # the other has no model, and fetches none
+    assert engine({"whisper.cpp", "whisper.cpp:base", "faster-whisper"}) == "whisper.cpp"
+    assert engine({"whisper.cpp", "whisper.cpp:large-v3-turbo", "faster-whisper"}, model="turbo") == "whisper.cpp"
+    assert engine({"whisper.cpp"}) == "whisper.cpp"
     with pytest.raises(ValueError, match=r"pocketsphinx only knows English.*py -m pip install faster-whisper"):
         engine({"pocketsphinx"}, language="de")
     with pytest.raises(ValueError, match=r"mac-mini has no openai-whisper. Install it there: py -m pip install openai"):
@@ -140,6 +144,9 @@ def test_what_a_machine_must_have_follows_from_what_is_asked() -> None:
     talk = make_spec(kind="transcribe", params={"input": "a", "engine": "whisper.cpp"})
     assert (talk.needs, talk.max_output_bytes) == (("whisper.cpp",), 8 << 20)
     assert make_spec(kind="transcribe", params={"input": "a"}, max_output_bytes=9).max_output_bytes == 9
+    assert talk.prefer == ("whisper.cpp:base",)
+    assert "mlx-whisper:small" in make_spec(kind="transcribe", params={"input": "a", "model": "small"}).prefer
+    assert make_spec(kind="transcribe", params={"input": "a", "model": "/models/x y"}).prefer == ()
     fast = make_spec(kind="transcode", params={"input": "a", "output": "b", "preset": "fast"}, needs="mac")
     assert fast.needs == ("mac", "transcode")
     assert fast.prefer[0] == "encoder:h264_videotoolbox"
