@@ -36,14 +36,14 @@ def film(file: Path, seconds: int = 10, *args: str) -> Path:
 
 
 def test_a_video_is_converted_and_its_value_says_what_came_of_it(crew: Fleet, tmp_path: Path) -> None:
-    """On the heavy machine, as nothing else is said; 1.x's keys, and more."""
-    clip = film(tmp_path / "a clip.mp4")
-    handle = crew.client.transcode(str(clip), str(tmp_path / "out.mp4"), preset="fast")
+    """On the heavy machine, as nothing else is said; 1.x's keys, and more. Names are passed exactly."""
+    clip, output = film(tmp_path / "-a 'cl\"ip'\n日本 {workspace}.mp4"), "--out $é.mp4"
+    handle = crew.client.transcode(clip.name, output, preset="fast", cwd=str(tmp_path))
     assert handle.get(timeout=60) == {
         "status": "success",
-        "output": str(tmp_path / "out.mp4"),
+        "output": output,
         "input_bytes": clip.stat().st_size,
-        "output_bytes": (tmp_path / "out.mp4").stat().st_size,
+        "output_bytes": (tmp_path / output).stat().st_size,
         "duration": pytest.approx(10, abs=0.1),
         "video_codec": "h264",
         "audio_codec": "aac",
@@ -51,6 +51,22 @@ def test_a_video_is_converted_and_its_value_says_what_came_of_it(crew: Fleet, tm
     }
     assert handle.job().worker == "mac-mini"
     wait_until(lambda: not list((crew.folder / "mac-mini" / "work").iterdir()))
+
+
+def test_h265_goes_to_a_machine_whose_encoder_works(crew: Fleet, tmp_path: Path) -> None:
+    """As it found by trying; Apple's players know the file by its tag."""
+
+    def tried() -> bool:
+        return "encoder:libx265" in crew.client.worker_status()["workers"]["mac-mini"]["capabilities"]
+
+    wait_until(tried, 30, crew.logs)
+    clip = film(tmp_path / "clip.mp4", 2)
+    handle = crew.client.transcode(str(clip), str(tmp_path / "out.mp4"), codec="h265", on="mac-mini")
+    value = handle.get(timeout=60)
+    assert (value["video_codec"], value["encoder"]) == ("hevc", "libx265")
+    ask = ["ffprobe", "-v", "error", "-show_entries", "stream=codec_tag_string", "-of", "csv=p=0"]
+    told = subprocess.run([*ask, str(tmp_path / "out.mp4")], capture_output=True, text=True, check=True).stdout
+    assert told.split()[0] == "hvc1"
 
 
 def test_a_conversion_says_how_far_it_is_and_can_be_cancelled(crew: Fleet, tmp_path: Path) -> None:
