@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 from relayq.media.probe import is_address
 from relayq.media.trouble import Trouble, shown
 from relayq.supervisor.environment import ATTEMPT, JOB_ID
+
+_LOST = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO})
 
 
 def at_home(path: str) -> str:
@@ -96,8 +98,7 @@ class Aside:
         size = files[-1].stat().st_size
         for file in files:
             file.replace(self._target.with_name(file.name))
-        with suppress(OSError):  # some file systems cannot
-            _sync(self._target.parent)
+        _sync(self._target.parent)
         return size
 
 
@@ -106,5 +107,8 @@ def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno in _LOST:  # some file systems only tell now; others cannot sync at all
+            raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         os.close(handle)

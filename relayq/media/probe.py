@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from typing import Any
 
 from relayq.media.trouble import Trouble
 
@@ -18,6 +19,8 @@ class Facts:
     duration: float | None = None  #: seconds
     video: str | None = None  #: the codec of its first moving pictures
     audio: str | None = None
+    least: float | None = None  #: seconds that its pictures or its sound last; subtitles may go on
+    sound: float | None = None  #: seconds that its first sound track lasts
 
 
 def find_ffmpeg() -> str | None:
@@ -68,20 +71,44 @@ def from_ffprobe(text: str) -> Facts:
         return Facts()
     streams = [s for s in told.get("streams", ()) if not (s.get("disposition") or {}).get("attached_pic")]
     codec = {s.get("codec_type"): s.get("codec_name") for s in reversed(streams)}
-    duration = (told.get("format") or {}).get("duration")
-    return Facts(float(duration) if duration else None, codec.get("video"), codec.get("audio"))
+    duration = _seconds((told.get("format") or {}).get("duration"))
+    # Of several sound tracks one is converted, whichever.
+    lasts = {kind: [_lasts(s) for s in streams if s.get("codec_type") == kind] for kind in ("video", "audio")}
+    known = [min(seconds) for all in lasts.values() if all and (seconds := [s for s in all if s is not None]) == all]
+    least = max(known) if known and len(known) == sum(map(bool, lasts.values())) else duration
+    # Alone in the file it lasts as long as that; beside pictures it need not.
+    sound = next(iter(lasts["audio"]), None) or (None if lasts["video"] else duration)
+    return Facts(duration, codec.get("video"), codec.get("audio"), least, sound)
+
+
+def _lasts(stream: dict[str, Any]) -> float | None:
+    """How long one stream lasts; Matroska has it among the tags."""
+    return _seconds(stream.get("duration") or (stream.get("tags") or {}).get("DURATION"))
+
+
+def _seconds(text: str | None) -> float | None:
+    """
+    >>> _seconds("2.5"), _seconds("01:00:02.500000000"), _seconds("N/A")
+    (2.5, 3602.5, None)
+    """
+    total = 0.0
+    try:
+        for part in (text or "").split(":"):
+            total = total * 60 + float(part)
+    except ValueError:
+        return None
+    return total
 
 
 def from_ffmpeg(text: str) -> Facts:
     """Facts from what `ffmpeg -i` says before it complains that nothing is to be done."""
     text = text.split("\nOutput #", maxsplit=1)[0]
-    duration = re.search(r"^ *Duration: (\d+):(\d+):(\d+\.?\d*)", text, re.MULTILINE)
+    duration = re.search(r"^ *Duration: ([\d:.]+)", text, re.MULTILINE)
     streams = re.findall(r"^ *Stream #\S+: (Video|Audio): (\w+)(.*)$", text, re.MULTILINE)
     codec = {kind: name for kind, name, more in reversed(streams) if "(attached pic)" not in more}
-    seconds = None
-    if duration:
-        seconds = int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3])
-    return Facts(seconds, codec.get("Video"), codec.get("Audio"))
+    seconds = _seconds(duration[1]) if duration else None
+    sound = None if "Video" in codec else seconds
+    return Facts(seconds, codec.get("Video"), codec.get("Audio"), seconds, sound)
 
 
 def _said(argv: list[str]) -> tuple[str, str]:

@@ -61,6 +61,6 @@ def encode(asked: Mapping[str, Any], program: str, before: Facts, path: str) -> 
 
 def check_whole(asked: Mapping[str, Any], before: Facts, ended: ffmpeg.Ended) -> None:
     """Raise Trouble if the input broke off: ffmpeg converts what there is and calls that a success."""
-    wanted = before.duration if asked["whole"] else None
+    wanted = before.least if asked["whole"] else None
     if (why := trouble.broken_off(ended.said, ended.seconds, wanted)) is not None:
         raise Trouble(f"{shown(asked['input'])} is damaged or incomplete: {why}. Copy it again")

@@ -66,7 +66,7 @@ def take_sound(asked: Mapping[str, Any], wav: Path) -> float:
         raise trouble.of_ffmpeg(ended.said, ended.code, machine=asked["machine"], input=asked["input"], output=str(wav))
     with wave.open(str(wav)) as sound:
         seconds = float(sound.getnframes() / RATE)
-    if (why := trouble.broken_off(ended.said, seconds, facts.duration)) is not None:
+    if (why := trouble.broken_off(ended.said, seconds, facts.sound)) is not None:
         raise Trouble(f"{shown(asked['input'])} is damaged or incomplete: {why}. Copy it again")
     return seconds
 

@@ -301,6 +301,31 @@ def test_what_is_no_media_is_said(desk: Desk) -> None:
         )
 
 
+@pytest.mark.parametrize("file", ["short.mp4", "short.mkv"])
+def test_a_sound_that_is_shorter_than_its_video_is_whole(desk: Desk, file: str) -> None:
+    """For both kinds."""
+    argv = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-i",
+        "clip.mp4",
+        "-t",
+        "3",
+        "-i",
+        "clip.mp4",
+        "-map",
+        "0:v",
+        "-map",
+        "1:a",
+        "-c",
+        "copy",
+    ]
+    subprocess.run([*argv, file], cwd=desk.folder, check=True)
+    assert desk.report(input=file, output="out.mp4")["duration"] == pytest.approx(10, abs=0.1)
+    assert desk("transcribe", offers="pocketsphinx", input=file).returncode == 0
+
+
 def test_a_video_without_sound_has_no_transcript(desk: Desk) -> None:
     """It is a fine video."""
     assert desk.sentence("transcribe", offers="pocketsphinx", input="mute.mp4") == "there is no sound track in mute.mp4"

@@ -255,11 +255,24 @@ At least one output file must be specified
 
 def test_facts_are_read_from_ffprobe_and_from_ffmpeg() -> None:
     """A picture of the cover is no video."""
-    assert from_ffmpeg(BY_FFMPEG) == Facts(3610.04, "h264", "aac")
+    assert from_ffmpeg(BY_FFMPEG) == Facts(3610.04, "h264", "aac", 3610.04, None)
     assert from_ffmpeg("x: Invalid data found when processing input") == Facts()
     cover = {"codec_type": "video", "codec_name": "mjpeg", "disposition": {"attached_pic": 1}}
     sound = {"codec_type": "audio", "codec_name": "mp3"}
-    assert from_ffprobe(json.dumps({"streams": [cover, sound], "format": {"duration": "2.5"}})) == Facts(
-        2.5, None, "mp3"
-    )
+    told = {"streams": [cover, sound], "format": {"duration": "2.5"}}
+    assert from_ffprobe(json.dumps(told)) == Facts(2.5, None, "mp3", 2.5, 2.5)
     assert from_ffprobe("") == Facts()
+
+
+def test_an_input_need_last_only_as_long_as_its_pictures_and_sound() -> None:
+    """Subtitles, chapters or a second sound track may go on; a stream that does not tell leaves the whole."""
+
+    def least(*streams: dict[str, Any]) -> float | None:
+        return from_ffprobe(json.dumps({"streams": streams, "format": {"duration": "20"}})).least
+
+    video = {"codec_type": "video", "duration": "10.0"}
+    matroska = {"codec_type": "audio", "tags": {"DURATION": "00:00:12.000000000"}}
+    assert least(video, {"codec_type": "subtitle", "duration": "20"}) == 10
+    assert least(video, matroska) == 12
+    assert least(video, matroska, {"codec_type": "audio", "duration": "9"}) == 10
+    assert least(video, {"codec_type": "audio"}) == 20
