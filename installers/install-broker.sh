@@ -35,7 +35,7 @@ main() {
             --uninstall) REMOVE=1 ;;
         esac
     done
-    PREFIX=${RELAYQ_PREFIX:-/opt/relayq} SCOPE=system EXTRAS='[server]'
+    PREFIX=${RELAYQ_PREFIX:-/opt/relayq} SCOPE=system EXTRAS='[server,top]'
     start
     case $REMOVE in '' | 0 | false | no) ;; *)
         export RELAYQ_UNINSTALL=1

@@ -48,6 +48,7 @@ class TestABroker:
             assert site.vm.run(["systemctl", "is-active", unit]).stdout.strip() == "active"
             assert site.vm.run(["systemctl", "is-enabled", unit]).stdout.strip() == "enabled"
         assert site.relayq("status")["jobs"]["queued"] == 0
+        site.vm.run("/opt/relayq/current/bin/python -c 'import textual'", user="owner")  # relayq top, out of the box
 
     def test_nobody_is_heard_without_a_password_and_nobody_at_all_from_the_internet(
         self, site: Site, other: Node

@@ -95,9 +95,10 @@ def make_wheel(folder: Path, version: str = "2.0.0") -> Path:
         "    print(json.dumps(said), file=open(os.environ['CALLED'], 'a'))\n"
     )
     info = f"relayq-{version}.dist-info"
+    extras = "Provides-Extra: server\nProvides-Extra: top\n"
     files = {
         "relayq.py": code,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: relayq\nVersion: {version}\nProvides-Extra: server\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: relayq\nVersion: {version}\n{extras}",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         f"{info}/entry_points.txt": "[console_scripts]\nrelayq = relayq:main\n",
     }
