@@ -121,8 +121,9 @@ class TestUpgrades:
         assert version(site, rpi) == "2.0.1"
         assert site.run("relayq", "run", "--on", "rpi", "--", "echo here").stdout == "here\n"
 
-    def test_the_broker_goes_back_too(self, site: Upgradable) -> None:
-        """And serves the version that it runs."""
+    def test_the_broker_goes_back_too(self, site: Upgradable, rpi: Node) -> None:
+        """And serves the version that it runs. After all that, the doctor finds no problem."""
         site.vm.run("relayq rollback", user="owner", timeout=120)
         said = site.vm.run("curl -fsS http://127.0.0.1:7117/version").stdout
         assert "relayq-2.0.1-" in said
+        site.well(site.vm, rpi)
