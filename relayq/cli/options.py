@@ -80,7 +80,12 @@ def _with(options: Sequence[Callable[[Any], Any]], function: F) -> F:
 
 _WHERE: tuple[Callable[[Any], Any], ...] = (
     click.option("--on", "--worker", "on", metavar="WORKER", shell_complete=complete_worker, help="Only this worker."),
-    click.option("--needs", multiple=True, metavar="LABEL,…", help="What its worker must have: labels, capabilities."),
+    click.option(
+        "--needs",
+        multiple=True,
+        metavar="WORD,…",
+        help="What its worker must have: labels, capabilities, or such as 'memory>=4G' (in quotes).",
+    ),
     click.option("--prefer", multiple=True, metavar="LABEL,…", help="What to choose first, if there is a choice."),
     click.option("--cwd", metavar="FOLDER", help="A folder on the worker. [default: '~', its user's home]"),
     click.option("--env", multiple=True, metavar="NAME=VALUE", help="A variable on top of the worker's environment."),

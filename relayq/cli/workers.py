@@ -14,7 +14,7 @@ GIB = 1 << 30
 
 
 @click.command("workers")
-@click.option("--needs", multiple=True, metavar="LABEL,…", help="Only those that have all of these.")
+@click.option("--needs", multiple=True, metavar="WORD,…", help="Only those that have all of these.")
 @json_option
 @pass_app
 def command(app: App, needs: tuple[str, ...], as_json: bool) -> int:
