@@ -48,6 +48,8 @@ class Looking:
         look = Look(programs=self._programs)
         found = probes.found(look)
         self._memory.remember(look, found)
+        if self._over:
+            return
         info = with_findings(offering.info, found, machine.facts(self._home))
         if asked is not None or info != offering.info:
             offering.change(store, info)

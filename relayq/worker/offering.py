@@ -22,10 +22,18 @@ class Offering:
         """The worker as it is registered."""
         return self._info
 
-    def serve(self, store: Store, lanes: Sequence[str], version: int) -> None:
-        """Say which of all lanes (as of that version of their set) this worker serves."""
-        with self._lock:
+    def serve(self, store: Store, lanes: Sequence[str], version: int) -> bool:
+        """Say which of all lanes (as of that version of their set) this worker serves.
+
+        False if it is just being said what this worker offers: the pulse must not wait for that, and says it next time.
+        """
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
             self._serve(store, self._info, lanes, version)
+        finally:
+            self._lock.release()
+        return True
 
     def change(self, store: Store, info: WorkerInfo) -> None:
         """This worker offers something else from now on. Raises Replaced."""

@@ -122,8 +122,8 @@ class Pulser(threading.Thread):
         self._obey(answer, held, sent_at)
         if answer.lanes_version != self._lanes_version:
             version, lanes = self._store.lanes()
-            self._offering.serve(self._store, lanes, version)
-            self._lanes_version = version  # a lane that was added since makes another
+            if self._offering.serve(self._store, lanes, version):
+                self._lanes_version = version  # a lane that was added since makes another
         self._answered(answer)
 
     def _obey(self, answer: Pulse, held: Sequence[Held], sent_at: float) -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from relayq.errors import BrokerUnavailable
-from relayq.model import Chunk, Held
+from relayq.model import Bell, Chunk, Held, WorkerInfo
+from relayq.store.memory import MemoryStore
 from relayq.supervisor.messages import Output
 from relayq.worker import awake
 from relayq.worker.cpu import CpuWatch
 from relayq.worker.hearing import DEAF_AFTER, Hearing
 from relayq.worker.holding import Holding
+from relayq.worker.offering import Offering
 from relayq.worker.output import SEND_BYTES, Unsent, batches
 from relayq.worker.readings import ReadingsWatch, hottest, throttles
 from tests.conftest import wait_until
@@ -175,3 +179,31 @@ def test_a_reading_is_taken_once(tmp_path: Path) -> None:
     assert read.disk is not None
     assert 0 <= read.disk <= 1
     assert watch.take() is None
+
+
+def test_the_pulse_does_not_wait_for_a_worker_that_tells_what_it_offers() -> None:
+    """That call may hang as long as its timeout, and leases would run out; the lanes are said with the next pulse."""
+    info = WorkerInfo(name="w", identity="w", incarnation="i", slots=1)
+    store, told, go = MemoryStore(), threading.Event(), threading.Event()
+    store.register(info, Bell(queue="q", ring="r", channel="c", nudge="n"))
+    offering = Offering(info)
+
+    class Slow(MemoryStore):
+        def describe(self, info: WorkerInfo) -> None:
+            told.set()
+            assert go.wait(10)
+
+        def serve(self, *_: object, **__: object) -> int:
+            return 0
+
+    better = replace(info, capabilities=("ffmpeg",))
+    change = threading.Thread(target=offering.change, args=(Slow(), better))
+    change.start()
+    assert told.wait(10)
+    assert not offering.serve(store, ["any"], store.lanes()[0])
+    assert offering.info == info
+    go.set()
+    change.join()
+    assert offering.info == better
+    assert offering.serve(store, ["any", "needs:ffmpeg", "needs:docker"], store.lanes()[0])
+    assert {lane for lane in store.lanes()[1] if lane != "any"} == {"needs:ffmpeg"}
