@@ -41,7 +41,7 @@ def command(app: App, port: int | None, addresses: tuple[str, ...], read_only: b
     logfile.set_up(settings.log_level, None)
     web = make_app(settings, url, read_only=read_only)
     if addresses:
-        server = Server(web, port or settings.server_port, lambda: addresses)
+        server = Server(web, port or settings.server_port, lambda: addresses, stopping=web.state.tools.live.end)
     else:
         from relayq import tailnet
 
@@ -49,6 +49,7 @@ def command(app: App, port: int | None, addresses: tuple[str, ...], read_only: b
             address = tailnet.look().address
             return [LOOPBACK, address] if address else [LOOPBACK]
 
-        server = Server(web, port or settings.server_port, followed, BrokerBinding(url))
+        binding = BrokerBinding(url)
+        server = Server(web, port or settings.server_port, followed, binding, stopping=web.state.tools.live.end)
     with web.state.tools:
         asyncio.run(server.run())

@@ -70,7 +70,7 @@ async def _frames(request: Request, tools: Tools, job: str | None, after: int) -
             tools.output_news.look()
         seen, ping_at = 0, time.monotonic() + PING
         yield b"retry: 1000\n\n"
-        while True:
+        while not tools.live.over:
             client.wake.clear()
             frames = [] if tools.live.number in (0, seen) else [tools.live.frame]
             seen = tools.live.number

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from relayq.model import Job, State
+from relayq.server.words import match_expression, occur
 
 VERSION = 1  #: of the tables; another makes the file anew
 BLOCK = 1000  #: rows looked at in one go
+FEW = 5000  #: rows of a rare value
 BUDGET = 0.1  #: seconds a search may look; then it says how far it came
 MOST_TEXT = 2000  #: characters of a job that can be searched for
 
@@ -139,9 +141,10 @@ class Index:
         give_up = time.monotonic() + BUDGET
         with closing(self._connect(read_only=True)) as reader:
             ids: list[str] = []
-            candidates = _candidates(reader, wanted, *_range(wanted))
+            rare = _rare(reader, wanted)
+            candidates = _candidates(reader, wanted, rare)
             while block := [row[0] for row in candidates.fetchmany(BLOCK)]:
-                fitting = _fitting(reader, wanted, block, limit - len(ids))
+                fitting = _fitting(reader, wanted, block, check_words=rare is not None)[: limit - len(ids)]
                 ids += [id for _, id in fitting]
                 if len(ids) == limit:
                     return Found(tuple(ids), fitting[-1][0])
@@ -219,11 +222,23 @@ def _range(wanted: Wanted) -> tuple[int, int]:
     return min(below), 0 if wanted.since is None else row_number(wanted.since)
 
 
-def _candidates(reader: sqlite3.Connection, wanted: Wanted, below: int, low: int) -> sqlite3.Cursor:
+def _rare(reader: sqlite3.Connection, wanted: Wanted) -> str | None:
+    """A column whose value is in so few rows that their words are sooner read than looked up; None if there is none."""
+    for column in ("exit_code", "worker"):
+        if (value := getattr(wanted, column)) is not None:
+            sql = f"SELECT count(*) FROM (SELECT 1 FROM jobs WHERE {column} = ? LIMIT {FEW + 1})"  # noqa: S608 (our own)
+            if reader.execute(sql, [value]).fetchone()[0] <= FEW:
+                return column
+    return None
+
+
+def _candidates(reader: sqlite3.Connection, wanted: Wanted, rare: str | None) -> sqlite3.Cursor:
     """The rows that one index names, newest first: of what is likely to be rarest. They are found as they are read."""
-    match = _match(wanted.words)
+    match = match_expression(wanted.words)
     first: list[Any]
-    if match is not None:
+    if rare is not None:
+        sql, first = _by(rare), [getattr(wanted, rare)]
+    elif match is not None:
         sql = "SELECT rowid FROM words WHERE words MATCH ? AND rowid < ? AND rowid >= ? ORDER BY rowid DESC"
         first = [match]
     elif wanted.exit_code is not None:
@@ -234,14 +249,16 @@ def _candidates(reader: sqlite3.Connection, wanted: Wanted, below: int, low: int
         sql, first = _by("state"), [_STATES[wanted.states[0]]]
     else:
         sql, first = "SELECT n FROM jobs WHERE n < ? AND n >= ? ORDER BY n DESC", []
-    return reader.execute(sql, [*first, below, low])
+    return reader.execute(sql, [*first, *_range(wanted)])
 
 
 def _by(column: str) -> str:
     return f"SELECT n FROM jobs WHERE {column} = ? AND n < ? AND n >= ? ORDER BY n DESC"  # noqa: S608 (our own names)
 
 
-def _fitting(reader: sqlite3.Connection, wanted: Wanted, block: Sequence[int], limit: int) -> list[tuple[int, str]]:
+def _fitting(
+    reader: sqlite3.Connection, wanted: Wanted, block: Sequence[int], *, check_words: bool
+) -> list[tuple[int, str]]:
     """Those of these rows that are all that is looked for: (row, id)."""
     wheres: list[str] = []
     args: list[Any] = []
@@ -253,17 +270,13 @@ def _fitting(reader: sqlite3.Connection, wanted: Wanted, block: Sequence[int], l
             wheres.append(f"{column} = ?")
             args.append(value)
     where = "".join(f" AND {condition}" for condition in wheres)
-    sql = f"SELECT n, id FROM jobs WHERE n IN ({{}}){where} ORDER BY n DESC LIMIT {limit}"  # noqa: S608 (numbers)
-    return [(int(n), str(id)) for n, id in _select(reader, sql, block, args)]
+    sql = f"SELECT n, id, text FROM jobs WHERE n IN ({{}}){where} ORDER BY n DESC"  # noqa: S608 (our own names)
+    rows = _select(reader, sql, block, args)
+    asked = wanted.words or "" if check_words else ""
+    return [(int(n), str(id)) for n, id, text in rows if occur(asked, text)]
 
 
 def _select(
     connection: sqlite3.Connection, sql: str, values: Sequence[object], more: Sequence[object] = ()
 ) -> list[tuple[Any, ...]]:
     return connection.execute(sql.format(",".join("?" * len(values))), [*values, *more]).fetchall()
-
-
-def _match(words: str | None) -> str | None:
-    """What FTS5 is asked: every word, or its beginning, somewhere; None if there is no word in it."""
-    quoted = [word.replace('"', '""') for word in (words or "").split() if any(c.isalnum() for c in word)]
-    return " AND ".join(f'"{word}"*' for word in quoted) or None

@@ -55,6 +55,7 @@ class Live:
         self._beats_at = 0.0  #: (monotonic) when they are asked for again
         self.frame = b""  #: the newest
         self.number = 0  #: of the frame
+        self.over = False  #: the server stops
 
     @contextmanager
     def client(self, job: str | None = None) -> Iterator[Client]:
@@ -75,6 +76,12 @@ class Live:
                 self._of_job[job].discard(client)
                 if not self._of_job[job]:
                     del self._of_job[job]
+
+    def end(self) -> None:
+        """Let all who look go: they come back when the server does."""
+        self.over = True
+        for client in self._clients:
+            client.wake.set()
 
     @property
     def watched(self) -> list[str]:

@@ -25,7 +25,7 @@ STOP_PATIENCE = 3.0  #: seconds for answers on their way
 
 
 class Server:
-    """Listens on whatever `addresses` says, which may change; `moved` hears of every change."""
+    """Listens on whatever `addresses` says, which may change; `moved` hears of every change, `stopping` of the end."""
 
     def __init__(
         self,
@@ -34,12 +34,14 @@ class Server:
         addresses: Callable[[], Sequence[str]],
         moved: Callable[[Sequence[str]], None] = lambda _addresses: None,
         *,
+        stopping: Callable[[], None] = lambda: None,
         look_every: float = LOOK_EVERY,
     ) -> None:
         self._app = app
         self._port = port
         self._addresses = addresses
         self._moved = moved
+        self._stopping = stopping
         self._look_every = look_every
         self._listening: dict[str, tuple[uvicorn.Server, asyncio.Task[None]]] = {}
         self._over = asyncio.Event()
@@ -55,6 +57,7 @@ class Server:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._over.wait(), self._look_every)
         finally:
+            self._stopping()
             await asyncio.gather(*(self._leave(address) for address in list(self._listening)))
 
     async def _follow(self, wanted: Sequence[str]) -> None:

@@ -92,6 +92,19 @@ def test_a_broker_that_is_away_is_told(server: Server, fleet: Fleet, admin: Any)
     wait_until(lambda: client.get("/api/v1/overview").json()["broker"]["online"], 10)
 
 
+def test_a_server_that_stops_lets_its_streams_go(server: Server) -> None:
+    """It does not wait for who looks."""
+    client = server.client()
+    with client.stream("GET", "/api/v1/events") as response:
+        stream = told(response)
+        next(stream)
+        server.process.terminate()
+        list(stream)
+    assert server.process.wait(10) == 0
+    assert "Cancel" not in server.log.read_text()
+    server.start()
+
+
 def test_a_client_that_does_not_read_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is kept for it; it comes back and is told everything anew."""
     monkeypatch.setattr(events, "SLOW", 0.05)

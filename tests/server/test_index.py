@@ -75,10 +75,26 @@ def test_pages_follow_each_other_without_gap_or_repetition(tmp_path: Path) -> No
     assert seen == [f"j{n}" for n in range(900, -1, -100)]
 
 
+@pytest.mark.parametrize("few", [0, 5000])
+@pytest.mark.parametrize(
+    "words", ["apple", "APP pear", "a.mov", "müll", "mull", "pear-7", "x_y", "y", "7", "'pear", "nothing", "- . _"]
+)
+def test_words_are_found_the_same_whichever_index_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, few: int
+) -> None:
+    """Rare rows are read, not looked up: by the rules of the full-text index."""
+    monkeypatch.setattr(module, "FEW", few)
+    texts = ["apple a.mov", "Apple-Pear pear-77", "MÜLL x_y", "amov", "pear 7", "x y"]
+    index = Index(tmp_path / "i")
+    index.save([job(n, text) for n, text in enumerate(texts)])
+    assert ids(index, words=words, exit_code=0) == ids(index, words=words)
+
+
 def test_a_search_that_takes_long_says_how_far_it_came(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page is never slow, however rare what is looked for."""
     monkeypatch.setattr(module, "BUDGET", 0.0)
     monkeypatch.setattr(module, "BLOCK", 100)
+    monkeypatch.setattr(module, "FEW", 0)
     index = Index(tmp_path / "i")
     index.save([job(n, "echo same", exit_code=7 if n == 5 else 0) for n in range(1000)])
     pages, below = [], None
