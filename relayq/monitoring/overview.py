@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from relayq.config import mask
 from relayq.errors import BrokerUnavailable
-from relayq.model import Job, State, WorkerState
+from relayq.model import Queue, State, WorkerState
 from relayq.monitoring.explaining import absence
 from relayq.monitoring.machines import Machine, machine
 from relayq.monitoring.rows import JobRow, job_rows
@@ -60,14 +60,14 @@ def overview(store: Store, url: str | None = None, heartbeats: Heartbeats | None
     """
     now, workers = store.workers()
     beats = store.heartbeats() if heartbeats is None else heartbeats
-    counts = store.counts()
+    counts, queues = store.counts(), store.queues()
     running = store.page(states=[State.RUNNING], limit=RUNNING) if counts[State.RUNNING] else []
     waiting = store.page(states=[State.QUEUED], limit=WAITING, oldest=True) if counts[State.QUEUED] else []
     last = store.lately(LAST)
     rows = job_rows([*running, *waiting, *last], workers, now)
     return Overview(
         now=now,
-        sentence=sentence(workers, waiting, counts, now),
+        sentence=sentence(workers, queues, counts, now),
         broker=BrokerRow(url=url and mask(url), online=True, error=None),
         counts=Counts(**{str(state): count for state, count in counts.items()}),
         machines=tuple(machine(worker, now, beats.get(worker.info.name, ())) for worker in workers),
@@ -91,21 +91,25 @@ def unreachable(error: BrokerUnavailable, now: float, url: str | None = None) ->
     )
 
 
-def sentence(workers: Sequence[WorkerState], waiting: Sequence[Job], counts: Mapping[State, int], now: float) -> str:
+def sentence(workers: Sequence[WorkerState], queues: Sequence[Queue], counts: Mapping[State, int], now: float) -> str:
     """3 of 3 machines up · 2 running · 5 waiting (1 for mac-mini, which is offline since 02:10)"""
     if not workers:
-        return "No machine has joined yet"
+        waiting = counts[State.QUEUED]
+        return "No machine has joined yet" + (f" · {waiting} waiting" if waiting else "")
     up = sum(1 for worker in workers if worker.online)
     parts = [f"{up} of {len(workers)} {'machine' if len(workers) == 1 else 'machines'} up"]
     parts.append(f"{counts[State.RUNNING]} running")
-    held = _held_up(workers, waiting, now)
-    parts.append(f"{counts[State.QUEUED]} waiting" + (f" ({', '.join(held)})" if held else ""))
+    held = _held_up(workers, queues, now)
+    parts.append(f"{counts[State.QUEUED]} waiting" + (f" ({'; '.join(held)})" if held else ""))
     return " · ".join(parts)
 
 
-def _held_up(workers: Sequence[WorkerState], waiting: Sequence[Job], now: float) -> list[str]:
+def _held_up(workers: Sequence[WorkerState], queues: Sequence[Queue], now: float) -> list[str]:
     """How many wait for a machine that is away or takes nothing new."""
-    pinned = Counter(on for job in waiting if (on := requirement(job.lane)[0]))
+    pinned = Counter[str]()
+    for queue in queues:
+        if on := requirement(queue.lane)[0]:
+            pinned[on] += queue.waiting
     return [
         f"{pinned[w.info.name]} for {w.info.name}, which {absence(w, now)}"
         for w in workers

@@ -46,10 +46,16 @@ class Downloads:
         return next(iter(sorted(self._wheels.glob("*.whl"), key=lambda path: path.stat().st_mtime, reverse=True)), None)
 
 
-def _script(name: str, request: Request) -> Response:
+def host_of(request: Request) -> str:
+    """Under which name we were found; it is put into shell commands."""
     host = request.headers.get("host", "")
     if not _HOST.fullmatch(host):
         raise HTTPException(400, "the request names no host")
+    return host
+
+
+def _script(name: str, request: Request) -> Response:
+    host = host_of(request)
     first, _, rest = _text(name).partition("\n")
     # An assignment only: what a broken download leaves does nothing.
     text = f': "${{RELAYQ_SERVER:=http://{host}}}"; export RELAYQ_SERVER'

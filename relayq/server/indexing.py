@@ -74,7 +74,9 @@ class Indexer:
 
     def away(self, error: BrokerUnavailable | None) -> None:
         """Events wait for us while the broker runs; where it was replaced, another stream begins."""
-        if error is None and _order(self._store.events_kept()[1]) < _order(self._cursor):
+        if error is None and _order(newest := self._store.events_kept()[1]) < _order(self._cursor):
+            self._index.clear()
+            self._cursor = newest
             self._fill()
 
     def _take(self, ids: Sequence[str]) -> list[Job]:

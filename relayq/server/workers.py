@@ -12,6 +12,7 @@ from relayq.client import new_id, submit_served
 from relayq.errors import BadSpec, NoSuchWorker
 from relayq.monitoring import Machine, machine
 from relayq.server.asked import NewMachine, Rest
+from relayq.server.downloads import host_of
 from relayq.server.jobs import JobRef
 from relayq.server.tools import Tools, ToolsOf
 from relayq.spec import make_spec
@@ -114,4 +115,4 @@ def _found_at(request: Request, tools: Tools) -> str:
     from relayq import tailnet
 
     address = tailnet.look().address
-    return f"http://{address}:{tools.settings.server_port}" if address else f"http://{request.headers.get('host')}"
+    return f"http://{address}:{tools.settings.server_port}" if address else f"http://{host_of(request)}"
