@@ -88,9 +88,9 @@ class Stage:
         self.server.end()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium."""
+    """Debian's Chromium; only as long as a file needs it, because its driver has an event loop in this thread."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         what = "no Chromium here. On Debian: sudo apt install chromium"
