@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -97,7 +97,9 @@ def _is_open(path: str) -> bool:
 def _stranger(scope: Scope) -> Response:
     path = scope["path"]
     if scope["method"] == "GET" and not path.startswith(("/api/", "/metrics")):
-        return RedirectResponse("/login", 303)
+        query = scope["query_string"].decode("latin-1")
+        wanted = f"{path}?{query}" if query else path
+        return RedirectResponse("/login" if wanted == "/" else f"/login?next={quote(wanted, safe='/')}", 303)
     answer = _sentence("sign in first: relayq dashboard; programs show a token (relayq token api)", 401)
     answer.headers["WWW-Authenticate"] = "Bearer"
     return answer

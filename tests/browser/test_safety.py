@@ -31,18 +31,31 @@ def machine(shared: Stage) -> None:
 @pytest.mark.tolerates("403")
 def test_a_wrong_token_is_refused_and_a_right_one_opens(stage: Stage) -> None:
     """Who has no token stays at the door."""
-    page = stage.visit("/jobs", signed_in=False)
+    page = stage.visit("/jobs?q=what+I+wanted", signed_in=False)
     page.wait_for_url(re.compile("/login"))
     page.get_by_label("Token").fill("wrong")
     page.get_by_role("button", name="Log in").click()
     expect(page.locator("#refusal")).to_contain_text("relayq dashboard")
     page.get_by_label("Token").fill(stage.server.access.new_token("me", Scope.FULL).secret)
     page.get_by_role("button", name="Log in").click()
-    expect(page.locator("h1")).to_contain_text("1 of 1 machine up")
+    page.wait_for_url(re.compile(r"/jobs\?q=what\+I\+wanted$"))
+    expect(page.get_by_label("Text")).to_have_value("what I wanted")
+    expect(page.locator("#link")).to_have_text("live")
     page.get_by_role("button", name="log out").click()
     page.wait_for_url(re.compile("/login"))
     page.goto("/")
     page.wait_for_url(re.compile("/login"))
+
+
+def test_the_login_leads_to_no_other_site(stage: Stage) -> None:
+    """A link to our login must not become one to somebody else's page."""
+    for number, elsewhere in enumerate(
+        ("https://example.org/", "//example.org/", "javascript:alert(1)", "/\\\\example.org")
+    ):
+        page = stage.visit(f"/login?next={elsewhere}", signed_in=False)
+        page.get_by_label("Token").fill(stage.server.access.new_token(f"t{number}", Scope.FULL).secret)
+        page.get_by_role("button", name="Log in").click()
+        page.wait_for_url(f"{stage.server.url}/")
 
 
 @pytest.mark.tolerates("403")

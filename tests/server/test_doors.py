@@ -36,7 +36,8 @@ def test_a_stranger_sees_nothing_but_the_way_in(server: Server) -> None:
     client = stranger(server)
     for path in ("/", "/jobs", "/machines/w", "/nothing"):
         answer = client.get(path)
-        assert (answer.status_code, answer.headers["location"]) == (303, "/login")
+        wanted = "/login" if path == "/" else f"/login?next={path}"
+        assert (answer.status_code, answer.headers["location"]) == (303, wanted)
     for path in ("/api/v1/overview", "/api/v1/jobs", "/api/v1/openapi.json", "/api/v1/events", "/metrics", "/api/new"):
         answer = client.get(path)
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")

@@ -82,7 +82,7 @@ function morph(from, to) {
     if (!to.hasAttribute(name) && name !== "open" && name !== "style") from.removeAttribute(name);
   }
   for (const { name, value } of to.attributes) {
-    if (name !== "style" && from.getAttribute(name) !== value) from.setAttribute(name, value);
+    if (name !== "style" && name !== "open" && from.getAttribute(name) !== value) from.setAttribute(name, value);
   }
   if (from.style.cssText !== to.style.cssText) from.style.cssText = to.style.cssText;
   for (const name of HANDLERS) if (from[name] !== to[name]) from[name] = to[name];
