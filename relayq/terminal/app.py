@@ -50,7 +50,7 @@ class Top(App[None]):
         """The sentence, four tables, and the keys."""
         yield Static("relayq: looking at the broker …", id="sentence")
         for name in _HEADS:
-            yield DataTable[Text](id=name, cursor_type="row", zebra_stripes=False)
+            yield DataTable[Text](id=name, cursor_type="row", cursor_foreground_priority="renderable")
         yield Footer()
 
     def on_mount(self) -> None:
@@ -95,7 +95,7 @@ class Top(App[None]):
         table, heads = self._table(name), _HEADS[name]
         chosen, scrolled = self._chosen(name), table.scroll_y
         table.clear(columns=True)
-        for head, width in zip(heads, rows.widths(heads, content, self.size.width), strict=True):
+        for head, width in zip(heads, rows.widths(heads, content, self.size.width - 1), strict=True):
             table.add_column(head, width=width)
         for key, cells in content:
             table.add_row(*cells, key=key)
