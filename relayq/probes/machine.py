@@ -13,12 +13,15 @@ GIB = 1 << 30
 RESERVED = 0.12  #: of its memory a machine may keep for itself: one sold with 4 GB tells of 3.7
 
 
-def facts(home: Path) -> dict[str, str | int]:
-    """os, arch, model, cores; memory, disk and disk_free in bytes, of the disk that `home` is on."""
+def facts(home: Path, *, quick: bool = False) -> dict[str, str | int]:
+    """os, arch, model, cores; memory, disk and disk_free in bytes, of the disk that `home` is on.
+
+    `quick`: without what may take a second to tell (a Mac's name on its box).
+    """
     import psutil
 
     told: dict[str, str | int] = {"os": os_name(), "arch": arch(), "cores": os.cpu_count() or 1}
-    if (model := model_name()) is not None:
+    if (model := model_name(quick=quick)) is not None:
         told["model"] = model
     told["memory"] = installed(psutil.virtual_memory().total)
     try:
@@ -50,12 +53,11 @@ def arch() -> str:
     return {"aarch64": "arm64", "amd64": "x86_64"}.get(platform.machine().lower(), platform.machine().lower())
 
 
-def model_name() -> str | None:
-    """ "Raspberry Pi 4 Model B Rev 1.4", "Mac mini", "NUC8i5BEH" …; None if the machine does not say."""
+def model_name(*, quick: bool = False) -> str | None:
+    """Such as Raspberry Pi 4 Model B Rev 1.4, Mac mini (Apple M2), NUC8i5BEH; None if the machine does not say."""
     if platform.system() == "Darwin":
-        return _mac_model(_said("/usr/sbin/system_profiler", "-json", "SPHardwareDataType")) or (
-            _said("/usr/sbin/sysctl", "-n", "hw.model").strip() or None
-        )
+        profile = "" if quick else _said("/usr/sbin/system_profiler", "-json", "SPHardwareDataType")
+        return _mac_model(profile) or _said("/usr/sbin/sysctl", "-n", "hw.model").strip() or None
     for file in ("/proc/device-tree/model", "/sys/class/dmi/id/product_name"):
         try:
             name = Path(file).read_bytes().decode("utf-8", "replace").strip("\0 \n")

@@ -54,7 +54,7 @@ def describe(
         version=relayq.__version__,
         pid=os.getpid(),
     )
-    return with_findings(info, found, machine_facts(home))
+    return with_findings(info, found, machine_facts(home, quick=True))
 
 
 def machine(info: WorkerInfo) -> Machine:
