@@ -32,7 +32,8 @@ class CpuWatch:
         at, busy, own = time.monotonic(), _busy_seconds(), self._own_seconds()
         if self._last is not None and at > self._last[0]:
             used = max(0.0, (busy - self._last[1]) - max(0.0, own - self._last[2]))
-            self.note(100.0 * used / ((at - self._last[0]) * (os.cpu_count() or 1)))
+            # The clocks of processors and of the machine differ a little.
+            self.note(min(100.0, 100.0 * used / ((at - self._last[0]) * (os.cpu_count() or 1))))
         self._last = (at, busy, own)
 
     def note(self, percent: float) -> None:

@@ -245,7 +245,7 @@ def test_a_job_that_was_forbidden_once_is_permitted_again(bench: Bench, agent: P
 
 def test_a_refusal_that_stays_is_told(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """5 for good: tried again for a while, said once."""
-    monkeypatch.setattr(launchd, "PATIENCE", 0.3)
+    monkeypatch.setattr(launchd, "PATIENCE", 1.5)
     monkeypatch.setattr(Launchd, "_permit", lambda *_: None)
     bench.set(disabled={f"{GUI}/{LABEL}": True})
     assert Launchd().install(worker(bench.relayq_home), bench.effects())
