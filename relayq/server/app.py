@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -118,20 +119,25 @@ def _sentence(request: Request, error: Exception) -> JSONResponse:
     status = found[0] if ours else found[1]
     if isinstance(error, NoSuchWorker) and "name" in request.path_params:
         status = 404
-    return JSONResponse({"error": str(error)}, status)
+    return _refusal(str(error), status)
 
 
 def _not_understood(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-    return JSONResponse({"error": f"{where}: {first['msg'].lower()}"}, 422)
+    return _refusal(f"{where}: {first['msg'].lower()}", 422)
 
 
 def _http_error(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+    return _refusal(error.detail, error.status_code, error.headers)
 
 
 def _defect(_request: Request, _error: Exception) -> JSONResponse:
     return JSONResponse({"error": "this is a defect of relayq; the server's log says more"}, 500)
+
+
+def _refusal(sentence: str, status: int, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    # It may repeat what was asked, and that may be no text: half of a character.
+    return JSONResponse({"error": sentence.encode("utf-8", "replace").decode()}, status, headers=headers)

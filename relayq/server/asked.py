@@ -6,12 +6,22 @@ import base64
 import binascii
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from relayq.errors import BadSpec
 from relayq.model import JobSpec
 from relayq.spec import make_spec
 
+
+def _text(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be text: it has halves of characters in it") from None
+    return value
+
+
+Text = Annotated[str, AfterValidator(_text)]
 Seconds = Annotated[float, Field(ge=0, lt=1e10)]
 
 
@@ -64,7 +74,7 @@ class Rest(BaseModel):
     seconds: Annotated[float, Field(gt=0, lt=1e10)] | None = Field(
         None, alias="for", description="seconds; null: until it is resumed"
     )
-    note: str | None = Field(None, max_length=500)
+    note: Text | None = Field(None, max_length=500)
 
 
 class NewMachine(BaseModel):

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import httpx
+import pytest
 
+from relayq.model import Bell, WorkerInfo
+from relayq.store.redis import RedisStore
 from tests.acceptance.conftest import Fleet
-from tests.conftest import wait_until
+from tests.conftest import serve_redis, wait_until
 from tests.server.conftest import Server
 
 
@@ -124,3 +129,48 @@ def test_refusals_are_sentences(server: Server, fleet: Fleet) -> None:
         assert words in answer.json()["error"]
     assert client.get("/api/v1/jobs/unknown").status_code == 404
     assert client.get("/api/v1/nothing").json() == {"error": "Not Found"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("jobs", r'{"command": "\ud800"}'),
+        ("jobs", r'{"\ud800": 1}'),
+        ("jobs", r'{"command": "true", "env": {"\ud800": "x"}, "queue_anyway": true}'),
+        ("jobs", r'{"command": "true", "env": {"A": "\ud800"}, "queue_anyway": true}'),
+        ("jobs", r'{"command": "true", "name": "\ud800", "queue_anyway": true}'),
+        ("jobs", r'{"command": "true", "needs": ["\ud800"], "queue_anyway": true}'),
+        ("jobs", r'{"command": "true", "on": "\ud800", "queue_anyway": true}'),
+        ("jobs", r'{"command": "cat", "stdin": "\ud800", "queue_anyway": true}'),
+        ("jobs", r'{"kind": "\ud800"}'),
+        ("jobs", r'{"kind": "transcode", "params": {"\ud800": "\ud800"}}'),
+        ("jobs", r'{"command": "true", "timeout": NaN}'),
+        ("jobs", r'{"command": "true", "timeout": 1e999}'),
+        ("jobs", r'{"command": "true", "id": "\ud800"}'),
+        ("jobs", r'{"command": "true", "id": "last"}'),
+        ("jobs", "[" * 100_000),
+        ("workers/w/pause", r'{"note": "\ud800"}'),
+        ("workers/w/pause", r'{"for": NaN}'),
+        ("joining", r'{"name": "\ud800"}'),
+        ("joining", r'{"labels": ["\ud800"]}'),
+        ("joining", r'{"labels": ["a b", "$(reboot)"]}'),
+    ],
+)
+def test_what_is_no_text_or_no_number_is_refused(served: httpx.Client, path: str, body: str) -> None:
+    """With a sentence, and never taken in."""
+    answer = served.post(f"/api/v1/{path}", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422), answer.text
+    assert answer.json()["error"]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A program of a server with a worker called w."""
+    folder = tmp_path_factory.mktemp("served")
+    with serve_redis(folder) as url:
+        bell = Bell(queue="relayq.ring.w", ring="r", channel="/0.c", nudge="n")
+        with closing(RedisStore(url)) as store:
+            store.register(WorkerInfo(name="w", identity="i", incarnation="n", slots=1), bell)
+        server = Server(url, folder / "server")
+        yield server.program()
+        server.end()
