@@ -26,7 +26,7 @@ log = logging.getLogger("relayq.server")
 
 EVERY = 0.25  #: seconds between two frames at least
 BEATS = 15.0  #: seconds until the heartbeats of the day are asked for again
-REFRESH = 2.0  #: seconds until the overview is made anew though no job has changed: machines do
+REFRESH = 1.0  #: seconds until the overview is made anew though no job has changed: machines do
 
 _OVERVIEW = TypeAdapter(Overview)
 
