@@ -18,7 +18,6 @@ from tests.server.conftest import Server
 
 #: Pictures of every page are left here.
 PICTURES = Path(__file__).parents[2] / "build" / "browser"
-LEASE_FLOOR = 5.0  #: seconds instead of 15, so that a loss is believed soon
 WIDE = {"width": 1440, "height": 900}
 PHONE = {"width": 320, "height": 640}
 
@@ -31,10 +30,8 @@ class Stage:
     def __init__(self, url: str, folder: Path, browser: Browser) -> None:
         self.url = url
         self.folder = folder
-        (folder / "server").mkdir()
-        (folder / "server" / "config.yml").write_text(f"jobs: {{lease_floor: {LEASE_FLOOR}}}\n")
         self.server = Server(url, folder / "server")
-        self.fleet = Fleet(url, folder, lease_floor=LEASE_FLOOR)
+        self.fleet = Fleet(url, folder)
         self._browser = browser
         self._visits: list[tuple[BrowserContext, list[str]]] = []
 

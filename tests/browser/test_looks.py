@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect
 
 from relayq.handle import JobHandle
 from tests.acceptance.conftest import Worker
-from tests.browser.conftest import LEASE_FLOOR, PHONE, WIDE, Stage, picture
+from tests.browser.conftest import PHONE, WIDE, Stage, picture
 
 AXE = Path(__file__).parent / "vendor" / "axe-4.14.1.min.js"
 STATIC = Path(__file__).parents[2] / "relayq" / "server" / "static"
@@ -30,7 +30,7 @@ def busy(shared: Stage) -> dict[str, str]:
     (tools / "docker").write_text(f"#!/bin/sh\necho '{NO_DOCKER}' >&2; exit 1\n")
     (tools / "docker").chmod(0o755)
     path = {"PATH": f"{tools}:{os.environ['PATH']}"}
-    mac = Worker("mac-mini", shared.folder / "mac-mini", shared.url, 2, "mac,heavy", LEASE_FLOOR, path)
+    mac = Worker("mac-mini", shared.folder / "mac-mini", shared.url, 2, "mac,heavy", 15.0, path)
     shared.fleet.workers["mac-mini"] = mac
     shared.fleet.start("rpi4-worker", slots=4, labels="rpi,light")
     shared.fleet.online("mac-mini")
