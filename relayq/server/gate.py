@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from relayq.errors import BrokerUnavailable
 from relayq.server.doors import Caller, Doors
+from relayq.server.pages import PAGES as SHELLS
 
 #: Open to all: signing in, what a machine needs to join, and the pages' own files, which hold no secrets.
 OPEN = frozenset(
@@ -22,6 +23,7 @@ OPEN = frozenset(
         *("/api/join", "/api/ask", "/api/answer"),
     }
 )
+PAGES = frozenset(path.split("/")[1] for path in SHELLS) - {""}  #: how the addresses of pages begin
 OPEN_BELOW = ("/static/", "/wheel/")
 MOST = 8 << 20  #: bytes of a request: a job takes 4 MiB, its input in base64 a third more
 MOST_FROM_STRANGERS = 64 << 10
@@ -96,10 +98,12 @@ def _is_open(path: str) -> bool:
 
 def _stranger(scope: Scope) -> Response:
     path = scope["path"]
-    if scope["method"] == "GET" and not path.startswith(("/api/", "/metrics")):
+    if scope["method"] in READS and (path == "/" or path.split("/")[1] in PAGES):
         query = scope["query_string"].decode("latin-1")
         wanted = f"{path}?{query}" if query else path
         return RedirectResponse("/login" if wanted == "/" else f"/login?next={quote(wanted, safe='/')}", 303)
+    if not path.startswith(("/api/", "/metrics", "/logout")):
+        return _sentence("there is no such page", 404)
     answer = _sentence("sign in first: relayq dashboard; programs show a token (relayq token api)", 401)
     answer.headers["WWW-Authenticate"] = "Bearer"
     return answer

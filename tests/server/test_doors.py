@@ -34,7 +34,9 @@ def relayq(server: Server, *args: str) -> Any:
 def test_a_stranger_sees_nothing_but_the_way_in(server: Server) -> None:
     """Closed unless named: also what nobody thought of."""
     client = stranger(server)
-    for path in ("/", "/jobs", "/machines/w", "/nothing"):
+    for path in ("/nothing", "/jobsite"):
+        assert client.get(path).status_code == 404
+    for path in ("/", "/jobs", "/machines/w"):
         answer = client.get(path)
         wanted = "/login" if path == "/" else f"/login?next={path}"
         assert (answer.status_code, answer.headers["location"]) == (303, wanted)
@@ -182,7 +184,9 @@ def test_who_is_known_stays_while_the_broker_is_away(tmp_path: Path) -> None:
             server.end()
 
 
-@pytest.mark.parametrize("path", ["/api/v1/../v1/overview", "//api/v1/overview", "/static/../api/v1/overview"])
+@pytest.mark.parametrize(
+    "path", ["/api/v1/../v1/overview", "//api/v1/overview", "//evil.example", "/static/../api/v1/overview"]
+)
 def test_odd_paths_are_no_way_around(server: Server, path: str) -> None:
     """The gate and the routes read the same path."""
     import http.client
