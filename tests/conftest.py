@@ -7,9 +7,11 @@ import hashlib
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import time
+import tracemalloc  # noqa: F401 - pytest imports it when it reports, from two threads at once if it must
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +19,9 @@ import pytest
 import redis
 
 from relayq.store.acl import line as acl_line
+
+# A shell that runs the tests in the background has them, and all they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: How the reason of a test begins that is skipped in CI too: for another system, or too long for every time.
 NOTHING_MISSING = ("elsewhere:", "by hand:")

@@ -13,10 +13,10 @@ import redis
 from relayq.client import Client
 from relayq.config import Settings
 from relayq.errors import SetupError
-from relayq.model import Chunk
+from relayq.model import Chunk, State
 from relayq.setup import backup
 from relayq.store.redis import RedisStore
-from tests.conftest import as_admin, serve_redis
+from tests.conftest import as_admin, serve_redis, wait_until
 from tests.unit.following import Hand
 
 from .test_joining import Hub, hub, usable
@@ -66,6 +66,7 @@ def test_a_backup_is_of_one_moment_while_everything_goes_on(redis_url: str, othe
         thread = threading.Thread(target=submit)
         thread.start()
         try:
+            wait_until(lambda: store.counts()[State.QUEUED])
             backup.save(as_admin(redis_url), tmp_path / "file")
         finally:
             over.set()

@@ -120,7 +120,7 @@ def test_a_deaf_worker_replaces_itself_and_its_job_does_not_notice(fleet: Fleet)
     from relayq import broker
 
     app = broker.make_app(fleet.url)
-    app.control.cancel_consumer(broker.ring_queue("w"), reply=True, timeout=2.0)
+    wait_until(lambda: app.control.cancel_consumer(broker.ring_queue("w"), reply=True, timeout=2.0))
     app.close()
     job = fleet.client.run("echo heard")
     assert job.get(timeout=20) == "heard\n"

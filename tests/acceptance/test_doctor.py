@@ -136,7 +136,7 @@ def test_the_doctors_ring_disturbs_no_job(good_fleet: Fleet, doctor: Doctor) -> 
 def test_a_deaf_worker_is_told(good_fleet: Fleet, doctor: Doctor) -> None:
     """Celery no longer asks for its rings; the one of the doctor is taken back."""
     app = broker.make_app(good_fleet.url)
-    app.control.cancel_consumer(broker.ring_queue("w"), reply=True, timeout=2.0)
+    wait_until(lambda: app.control.cancel_consumer(broker.ring_queue("w"), reply=True, timeout=2.0))
     app.close()
     # One question of Celery's may still be under way, and hear.
     wait_until(lambda: (ears := health.ears(good_fleet.url, "w", patience=1.0)) and ears.heard_after is None)
