@@ -1,7 +1,9 @@
 # Every target only calls a script that also runs without make.
-.PHONY: demo test faults test-nodes chaos lint bench clean
+.PHONY: demo test browser faults test-nodes chaos lint bench clean
 demo: ; @./scripts/demo
 test: ; @./scripts/test
+# The dashboard in Debian's Chromium.
+browser: ; @./scripts/test tests/browser
 faults: ; @./scripts/test tests/faults
 # The installers on systems that boot: bookworm, trixie, and bookworm for arm64. Needs root.
 test-nodes: ; @./scripts/nodes
