@@ -77,8 +77,8 @@ class TestThreeNodes:
         """Only in the line that was pasted."""
         token = site.token("--name", "rpi").split("RELAYQ_TOKEN=")[1].split()[0]
         site.join(rpi, f"curl -fsSL http://{site.vm.address}:7117/join | RELAYQ_TOKEN={token} sh")
-        assert rpi.run(f"grep -rslF '{token}' /etc /home /var/lib /root /tmp || true").stdout == ""
-        assert rpi.run(f"journalctl -o cat | grep -cF '{token}' || true").stdout == "0\n"
+        assert rpi.run(f"grep -rslF -e '{token}' /etc /home /var/lib /root /tmp || true").stdout == ""
+        assert rpi.run(f"journalctl -o cat | grep -cF -e '{token}' || true").stdout == "0\n"
 
     def test_jobs_go_where_they_belong(self, site: Site) -> None:
         """By label, and over all."""
