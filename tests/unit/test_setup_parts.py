@@ -215,10 +215,10 @@ def test_another_program_of_the_same_name_is_left_alone(tmp_path: Path, monkeypa
 
 def test_from_a_checkout_nothing_is_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The service then names the checkout's program."""
-    monkeypatch.setattr(sys, "prefix", "/work/relayq/.venv")
+    monkeypatch.setattr(sys, "prefix", "/src/relayq/.venv")
     there = places.for_worker(tmp_path / ".relayq", {"RELAYQ_PREFIX": str(tmp_path / "share")})
     program = venvs.activate(there, Effects(Receipt(there.receipt, "worker"), say=print, elevate=()))
-    assert program == Path("/work/relayq/.venv/bin/relayq")
+    assert program == Path("/src/relayq/.venv/bin/relayq")
     assert list(tmp_path.iterdir()) == []
 
 
