@@ -1,7 +1,7 @@
 """What the server needs: two hundred look, some do not read, and jobs change a thousand times a second.
 
 The server is held to one processor.
-Usage: python benchmarks/live.py [--clients 200] [--slow 10] [--events 1000] [--seconds 60]
+Usage: python -m benchmarks.live [--clients 200] [--slow 10] [--events 1000] [--seconds 60]
 """
 
 from __future__ import annotations
