@@ -105,12 +105,17 @@ def _check_file(name: str, value: Any, what: str = "a file on the worker") -> No
 def _check_text(name: str, value: Any) -> None:
     if not isinstance(value, str):
         raise BadSpec(f"{name} must be a str; got {type(value).__name__} ({value!r:.40})")
+    check_text(name, value, "rename the file")
+
+
+def check_text(name: str, text: str, advice: str) -> None:
+    """Raise BadSpec, with advice, for what no program can be given as an argument."""
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:
-        raise BadSpec(f"{name} is not text: it has bytes that are no UTF-8; rename the file") from None
-    if "\0" in value:
-        raise BadSpec(f"{name} has a NUL byte in it, which no program can be given")
+        raise BadSpec(f"{name} is not text: it has bytes that are no UTF-8; {advice}") from None
+    if "\0" in text:
+        raise BadSpec(f"{name} has a NUL byte in it, which no program can be given; {advice}")
 
 
 def _check_word(name: str, value: Any, words: tuple[str, ...]) -> None:

@@ -146,12 +146,7 @@ def _encoded(text: str) -> bytes:
 
 
 def _check_text(name: str, text: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BadSpec(f"{name} is not text: it has bytes that are no UTF-8; pass such data as stdin=") from None
-    if "\0" in text:
-        raise BadSpec(f"{name} has a NUL byte in it, which no program can be given; pass such data as stdin=")
+    params.check_text(name, text, "pass such data as stdin=")
 
 
 def _words(name: str, value: Any) -> tuple[str, ...]:

@@ -119,7 +119,7 @@ class Agent:
             raise
         except BrokerUnavailable as error:
             log.warning("%s", error)
-            self._bridge.start()
+        self._bridge.start()  # the broker may go away before the first pulse, too
 
     def start(self, bell: Bell) -> None:
         """Register, take back what runs here, and begin to look for work. Waits for a broker that is away."""

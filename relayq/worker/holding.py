@@ -75,16 +75,15 @@ class Holding:
     def add(self, held: Held, job: Job | None = None) -> None:
         """Hold an attempt from now on: the next pulse renews it. An older one at the same job is renewed no more."""
         with self._lock:
-            other = self._held.get(held.job)
             self._asking.discard(held.nonce)
-            if other is not None and other.number > held.number:
-                other = held
-            else:
+            other = self._held.get(held.job)
+            stale = other is not None and other.number > held.number
+            if not stale:
                 self._held[held.job] = held
                 if job is not None:
                     self._jobs[held.job] = job
-        if other is not None and other.nonce != self._held[held.job].nonce:
-            self._displaced(other)
+        if other is not None and other.nonce != held.nonce:
+            self._displaced(held if stale else other)
 
     @contextmanager
     def of(self, held: Held, job: Job | None = None, *, since: float | None = None) -> Iterator[None]:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from relayq import lifecycle
 from relayq.errors import BrokerUnavailable
-from relayq.model import Bell, Chunk, Held, WorkerInfo
+from relayq.model import Bell, Chunk, Held, JobSpec, WorkerInfo
 from relayq.store.memory import MemoryStore
 from relayq.supervisor.messages import Output
 from relayq.worker import awake
@@ -93,12 +94,13 @@ def test_a_worker_is_deaf_when_rings_wait_while_a_slot_is_free() -> None:
 def test_of_two_attempts_at_one_job_the_newer_is_held_and_the_older_ended() -> None:
     """Whichever comes first: a worker may be given the job whose stale process it still has."""
     first, second = (Held(job="J", number=n, nonce=str(n)) for n in (1, 2))
+    job = lifecycle.submitted("J", JobSpec(command="true"), "any", now=1.0, place=1.0)
     for order in ((first, second), (second, first)):
         displaced: list[Held] = []
         holding = Holding(displaced.append)
         with holding.of(order[0]):
-            holding.add(order[0])
-            assert displaced == []
+            holding.add(order[0], job)
+            assert (displaced, holding.job("J")) == ([], job)
             with holding.of(order[1]):
                 assert (holding.all(), displaced) == ([second], [first])
 
